@@ -1,0 +1,22 @@
+# Everything Keel stands on, as Debian 12 packages it (scripts/setup lists the packages).
+
+find_package(Threads REQUIRED)
+find_package(absl REQUIRED CONFIG)
+find_package(Protobuf REQUIRED)
+find_package(gRPC REQUIRED CONFIG)
+find_package(RocksDB REQUIRED CONFIG)
+find_package(spdlog REQUIRED CONFIG)
+find_package(yaml-cpp REQUIRED CONFIG)
+find_package(prometheus-cpp REQUIRED CONFIG)
+find_package(Boost 1.74 REQUIRED)
+find_package(OpenSSL REQUIRED)
+find_package(PkgConfig REQUIRED)
+find_path(KEEL_CLI11_INCLUDE CLI/CLI.hpp REQUIRED)
+find_path(KEEL_JSON_INCLUDE nlohmann/json.hpp REQUIRED)
+
+if(KEEL_TESTS)
+  find_package(GTest REQUIRED CONFIG)
+endif()
+if(KEEL_BENCHMARKS)
+  find_package(benchmark REQUIRED CONFIG)
+endif()

@@ -1,0 +1,132 @@
+#pragma once
+
+// The Raft state machine: one member's view of the group (Ongaro, "In Search of an Understandable Consensus
+// Algorithm", extended version = "Raft"; "Consensus: Bridging Theory and Practice" = "Thesis").
+//
+// Pure: no threads, locks, clocks, disk, network, callbacks, or randomness beyond its seed. Inputs change state; the
+// caller then takes a Ready and carries it out (ready.h says in which order). Equal options, initial state and inputs
+// give equal outputs.
+//
+//   core.Step(message);            // or Tick(), Propose(), ReadIndex(), OnAppended(), ...
+//   while (core.HasReady()) Execute(core.TakeReady());
+//
+// Owned by one thread. Broken invariants abort (KEEL_CHECK); bad messages return a Status and change nothing.
+
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "raft/entry.h"
+#include "raft/message.h"
+#include "raft/options.h"
+#include "raft/ready.h"
+#include "raft/types.h"
+
+namespace keel::raft {
+
+// Terms of a log, run-length encoded: entries from `first` on have `term`, until the next run begins.
+struct TermRun {
+  Index first;
+  Term term;
+};
+
+// What a member knows when it starts, from disk or from bootstrap.
+struct InitialState {
+  HardState hard_state;
+  EntryId snapshot;                // Everything up to it is in the state machine's snapshot; {0, 0} for a new group.
+  std::vector<TermRun> term_runs;  // The terms of the entries after `snapshot`, ascending; empty: there are none.
+  Index last;                      // Last entry on disk; snapshot.index when there is none.
+  Index applied;                   // The state machine stands here; snapshot.index <= applied <= last.
+  Membership membership;           // As of `applied`.
+};
+
+// A copy of the public facts.
+struct CoreStatus {
+  MemberId id;
+  Role role = Role::kFollower;
+  Term term;
+  MemberId leader = kNobody;
+  Index commit;
+  Index applied;  // Handed out and confirmed by OnApplied.
+  EntryId last;
+  Index first;  // First index the log still has.
+  Membership membership;
+};
+
+// One follower, as its leader sees it.
+struct FollowerStatus {
+  MemberId id;
+  Index match;
+  Index next;
+  bool recently_active = false;
+  enum class State { kProbe, kReplicate, kSnapshot } state = State::kProbe;
+};
+
+class Core {
+ public:
+  // REQUIRES: options valid; initial consistent (it came through recovery, which checks).
+  Core(const CoreOptions& options, InitialState initial);
+  ~Core();
+
+  // --- Inputs.
+
+  // One unit of time has passed.
+  void Tick();
+
+  // A message from a peer. kInvalidArgument: it breaks a rule (not for us, from a stranger, entries out of order) and
+  // was ignored; count it.
+  absl::Status Step(Message message);
+
+  // Appends commands (leader), or forwards them to the leader (follower; they may be lost on the way, the proposer's
+  // deadline is the only sign). kUnavailable: no leader is known, nothing was done. kResourceExhausted: too many
+  // uncommitted bytes, nothing was done.
+  absl::Status Propose(std::vector<Payload> payloads);
+
+  // Starts a linearizable read (Thesis §6.4); answered in Ready::reads, always exactly once.
+  void ReadIndex(ReadId id);
+
+  // Stand for election now instead of at the next timeout (tests; a single member at start).
+  void Campaign();
+
+  // Ready::append with this ticket, and all before it, are durable.
+  void OnAppended(const AppendTicket& ticket);
+  // Entries up to `index` are executed.
+  void OnApplied(Index index);
+  // Answers a FetchWork. Empty `entries`: they are gone (truncated meanwhile) and a snapshot is due.
+  void OnFetched(MemberId follower, std::vector<Entry> entries);
+  // Answers a SnapshotWork. OK: the follower has it and stands at `last`. Not OK: try again later.
+  void OnSnapshotSent(MemberId follower, const absl::Status& status, EntryId last);
+  // The transport lost messages to `peer`, or its connection broke: assume nothing in flight arrives.
+  void OnUnreachable(MemberId peer);
+
+  // A complete, verified snapshot has arrived from `from` in `term`. True: it is news; Ready::install will name it, the
+  // caller keeps the data until then. False: stale, the data can go (Raft §7).
+  bool OfferSnapshot(MemberId from, Term term, const SnapshotMeta& meta);
+  // Ready::install is done and durable.
+  void OnSnapshotInstalled(const SnapshotMeta& meta);
+
+  // The log on disk now starts after `through` (prefix truncation). REQUIRES: through <= applied.
+  void OnLogTruncated(Index through);
+
+  // --- Outputs.
+
+  bool HasReady() const;
+  Ready TakeReady();
+
+  // --- Facts.
+
+  CoreStatus status() const;
+  // Empty unless leader. Without this member.
+  std::vector<FollowerStatus> followers() const;
+  // The highest index every active follower is known to have; the leader's own last index when it is alone. The caller
+  // may use it to keep log for those who need it. kNobody leader or follower role: status().applied.
+  Index ReplicatedEverywhere() const;
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace keel::raft

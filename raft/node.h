@@ -1,0 +1,91 @@
+#pragma once
+
+// A running member of a Raft group: the core on its thread, with a disk, a network and a state machine around it.
+//
+//   raft thread   owns the Core; reached by a mailbox; blocks on nothing but an empty mailbox and the next tick.
+//   log writer    takes every append queued since its last sync, as one write and one sync; sends what waited for it.
+//   apply thread  executes committed entries; reads those that left memory from the log.
+//
+// Thread-safe. Holds no policy: it executes Ready in the order ready.h asks for.
+
+#include <functional>
+#include <memory>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "base/clock.h"
+#include "raft/core.h"
+#include "raft/stable_store.h"
+#include "raft/state_machine.h"
+#include "raft/transport.h"
+
+namespace keel::raft {
+
+struct NodeOptions {
+  CoreOptions core;
+  absl::Duration tick = absl::Milliseconds(100);
+  size_t mailbox_max = 65536;              // Waiting inputs; beyond it proposals are refused and messages dropped.
+  size_t apply_batch_bytes_max = 1 << 20;  // Entries given to one StateMachine::Apply.
+  size_t apply_batch_entries_max = 1024;
+  uint64_t apply_lag_max = 5000;  // Proposals are refused while commit - applied exceeds it.
+  // The log is truncated behind the durable applied index, keeping this many entries for slow followers.
+  uint64_t log_entries_kept = 5000;
+};
+
+struct NodeStatus {
+  CoreStatus core;
+  std::vector<FollowerStatus> followers;  // Leader only.
+  size_t pending_proposals = 0;           // Waiting for a leader.
+};
+
+// Called once, on an unspecified thread; must not block. OK: readable on this member once applied up to the index,
+// which has already happened when it is called.
+using ReadDone = absl::AnyInvocable<void(absl::Status, Index)>;
+
+class Node {
+ public:
+  // `on_fatal` is told why this member must end (failed disk, failed apply); it does not return to useful work. It is
+  // called on one of the node's threads and must not call Stop(). All references outlive the node.
+  static absl::StatusOr<std::unique_ptr<Node>> Start(const NodeOptions& options, InitialState initial,
+                                                     StableStore* store, Transport* transport,
+                                                     StateMachine* state_machine, const Clock* clock,
+                                                     std::function<void(absl::Status)> on_fatal);
+  virtual ~Node();
+
+  // Hands a command to Raft. OK means only "on its way": the state machine's Apply is the confirmation. While no leader
+  // is known it waits, and is dropped unproposed at `deadline`. kResourceExhausted: mailbox full or apply too far
+  // behind; nothing was done. kUnavailable: stopping.
+  virtual absl::Status Propose(Payload payload, absl::Time deadline) = 0;
+
+  // A linearizable read point (Thesis §6.4): everything committed before this call is applied on this member when
+  // `done` gets OK. Reads that arrive together share one round trip. Retries by itself, with a fresh id, when the
+  // leader changes or an answer is lost; ends with kDeadlineExceeded at `deadline`, kUnavailable when stopping.
+  virtual void ReadIndex(absl::Time deadline, ReadDone done) = 0;
+
+  // `done` is called when everything up to `index` is applied, or with kDeadlineExceeded or kUnavailable.
+  virtual void WaitApplied(Index index, absl::Time deadline, ReadDone done) = 0;
+
+  // From the transport.
+  virtual void Deliver(Message message) = 0;
+  virtual void ReportUnreachable(MemberId peer) = 0;
+  virtual void ReportSnapshotSent(MemberId follower, const absl::Status& status, EntryId last) = 0;
+  // A snapshot has arrived whole. `decided` is told whether it will be installed (then StateMachine::Install follows)
+  // or is stale; called on the raft thread, must not block.
+  virtual void OfferSnapshot(MemberId from, Term term, const SnapshotMeta& meta, std::function<void(bool)> decided) = 0;
+
+  // A consistent copy; does not wait for the raft thread.
+  virtual NodeStatus status() const = 0;
+  // Cheaper: one atomic read each.
+  virtual Term term() const = 0;
+  virtual MemberId leader() const = 0;
+  virtual Index applied() const = 0;
+  virtual Index commit() const = 0;
+
+  // Ends the threads: waiting reads get kUnavailable, queued proposals are dropped, what the log writer has begun is
+  // finished. Idempotent; blocks until done.
+  virtual void Stop() = 0;
+};
+
+}  // namespace keel::raft

@@ -1,0 +1,37 @@
+#pragma once
+
+// The state machine that the log drives: parses each command, executes it on the state store in one batch per group,
+// then tells those who wait: the proposer's calls, watchers, the lease keeper.
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "raft/state_machine.h"
+#include "server/lease/lease_keeper.h"
+#include "server/proposer.h"
+#include "server/watch/watch_hub.h"
+#include "storage/state/state_store.h"
+
+namespace keel::server {
+
+class Applier : public raft::StateMachine {
+ public:
+  struct Options {
+    // Where a received snapshot waits to be installed; server/peer puts it there before Node::OfferSnapshot.
+    std::string incoming_dir;
+    int64_t quota_bytes = 0;  // Live bytes at which puts are refused; 0: 2 GiB, negative: none.
+    uint64_t member_id = 0;
+  };
+
+  // Borrowed, all outlive it.
+  static std::unique_ptr<Applier> Create(const Options& options, storage::StateStore* store, Proposer* proposer,
+                                         WatchHub* watch, LeaseKeeper* leases);
+
+  // Called on the raft thread after the parts have been told; for metrics and logs. Before the node starts.
+  virtual void SetLeadershipListener(std::function<void(raft::Role, raft::Term, raft::MemberId)> listener) = 0;
+  // Directory of the complete, verified snapshot that stands for `meta`; also where the peer side must put it.
+  virtual std::string IncomingSnapshotDir(const raft::SnapshotMeta& meta) const = 0;
+};
+
+}  // namespace keel::server

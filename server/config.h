@@ -1,0 +1,65 @@
+#pragma once
+
+// A member's configuration: etcd's flags under etcd's names (operations.md section 1), checked as a whole.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "base/log.h"
+#include "base/url.h"
+
+namespace keel::server {
+
+struct InitialMember {
+  std::string name;
+  std::vector<Url> peer_urls;  // Sorted.
+};
+
+enum class InitialClusterState { kNew, kExisting };
+enum class AutoCompactionMode { kPeriodic, kRevision };
+
+struct Config {
+  std::string name = "default";
+  std::string data_dir;  // Empty: "<name>.keel".
+  std::vector<Url> listen_client_urls;
+  std::vector<Url> advertise_client_urls;
+  std::vector<Url> listen_peer_urls;
+  std::vector<Url> initial_advertise_peer_urls;
+  std::vector<InitialMember> initial_cluster;
+  InitialClusterState initial_cluster_state = InitialClusterState::kNew;
+  std::string initial_cluster_token = "etcd-cluster";
+
+  int64_t heartbeat_ms = 100;
+  int64_t election_ms = 1000;
+  uint64_t snapshot_count = 10000;
+  uint64_t snapshot_catchup_entries = 5000;
+  size_t max_request_bytes = 1572864;
+  size_t max_txn_ops = 128;
+  uint32_t max_concurrent_streams = 4294967295u;
+  int64_t quota_backend_bytes = 0;
+  AutoCompactionMode auto_compaction_mode = AutoCompactionMode::kPeriodic;
+  std::string auto_compaction_retention = "0";
+  absl::Duration watch_progress_notify_interval = absl::Minutes(10);
+  absl::Duration grpc_keepalive_min_time = absl::Seconds(5);
+  absl::Duration grpc_keepalive_interval = absl::Hours(2);
+  absl::Duration grpc_keepalive_timeout = absl::Seconds(20);
+
+  LogLevel log_level = LogLevel::kInfo;
+  LogFormat log_format = LogFormat::kJson;
+  std::vector<std::string> log_outputs = {"default"};
+
+  // kInvalidArgument says which flag, which value and what to do. Fills defaults that depend on others (data_dir,
+  // initial_cluster). Nothing on disk or network is touched.
+  absl::Status Validate();
+};
+
+// First eight bytes, big-endian, of SHA-1 over sorted peer URLs and token (operations.md section 1.8).
+uint64_t ComputeMemberId(const std::vector<Url>& peer_urls, std::string_view token);
+// The same over the sorted member ids.
+uint64_t ComputeClusterId(std::vector<uint64_t> member_ids);
+
+}  // namespace keel::server

@@ -1,0 +1,44 @@
+#pragma once
+
+// The client port. Looks at the first bytes of each connection: an HTTP/2 preface goes to gRPC, anything else is served
+// as HTTP/1.1 (docs/ARCHITECTURE.md, "One client port").
+
+#include <memory>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/url.h"
+#include "server/http/http_handler.h"
+
+namespace grpc {
+class ServerBuilder;
+}
+
+namespace keel::server {
+
+class ClientListener {
+ public:
+  struct Options {
+    std::vector<Url> listen;  // --listen-client-urls
+    size_t http_body_bytes_max = 2u << 20;
+    absl::Duration first_bytes_timeout = absl::Seconds(10);  // A connection that says nothing is closed.
+    size_t connections_max = 0;                              // 0: what the descriptor limit allows, less a reserve.
+  };
+
+  // Binds, so that a port in use is known before anything else is done; accepts nothing yet. kUnavailable "listen tcp
+  // ADDRESS: bind: address already in use" and the like.
+  static absl::StatusOr<std::unique_ptr<ClientListener>> Bind(const Options& options);
+  virtual ~ClientListener() = default;
+
+  // Hands HTTP/2 connections to the server built from `builder`; before BuildAndStart.
+  virtual void AttachGrpc(grpc::ServerBuilder* builder) = 0;
+  // Starts accepting. The handler outlives the listener.
+  virtual void Start(HttpHandler* handler) = 0;
+  // Closes listeners and HTTP connections; gRPC's own are its server's to close. Idempotent, blocks.
+  virtual void Stop() = 0;
+  // What is really listened on (port 0 resolved).
+  virtual std::vector<Url> addresses() const = 0;
+};
+
+}  // namespace keel::server

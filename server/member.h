@@ -1,0 +1,52 @@
+#pragma once
+
+// What every request handler needs, in one place. Owned by Server; handlers borrow it.
+
+#include <atomic>
+#include <cstdint>
+#include <string>
+
+#include "absl/time/time.h"
+#include "base/clock.h"
+#include "proto/etcdserver_kv.pb.h"
+#include "raft/node.h"
+#include "server/lease/lease_keeper.h"
+#include "server/proposer.h"
+#include "server/watch/watch_hub.h"
+#include "storage/state/state_store.h"
+
+namespace keel::server {
+
+class Metrics;
+
+struct Limits {
+  size_t request_bytes_max = 1572864;
+  size_t txn_ops_max = 128;
+  int64_t quota_bytes = 0;                            // As configured: 0 means 2 GiB, negative none.
+  absl::Duration request_timeout = absl::Seconds(7);  // 5 s + 2 * election timeout.
+};
+
+struct Member {
+  uint64_t cluster_id = 0;
+  uint64_t member_id = 0;
+  std::string name;
+  Limits limits;
+
+  const Clock* clock = nullptr;
+  raft::Node* node = nullptr;
+  storage::StateStore* store = nullptr;
+  Proposer* proposer = nullptr;
+  WatchHub* watch = nullptr;
+  LeaseKeeper* leases = nullptr;
+  Metrics* metrics = nullptr;
+
+  // cluster_id, member_id, raft_term; and `revision`, which each RPC defines for itself.
+  void FillHeader(int64_t revision, etcdserverpb::ResponseHeader* header) const {
+    header->set_cluster_id(cluster_id);
+    header->set_member_id(member_id);
+    header->set_revision(revision);
+    header->set_raft_term(node->term().value());
+  }
+};
+
+}  // namespace keel::server

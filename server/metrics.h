@@ -1,0 +1,37 @@
+#pragma once
+
+// Counters and gauges under the names that etcd's dashboards and alerts query (operations.md section 3).
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+
+namespace keel::server {
+
+struct Member;
+
+enum class RpcKind { kUnary, kServerStream, kBidiStream };
+
+// Thread-safe; recording costs a lookup and an atomic add.
+class Metrics {
+ public:
+  static std::unique_ptr<Metrics> Create();
+  virtual ~Metrics() = default;
+
+  // One RPC from start to end. `service` as in "etcdserverpb.KV", `method` as in "Put".
+  virtual void RpcStarted(std::string_view service, std::string_view method, RpcKind kind) = 0;
+  virtual void RpcHandled(std::string_view service, std::string_view method, RpcKind kind, absl::StatusCode code,
+                          absl::Duration took) = 0;
+  virtual void LogSynced(absl::Duration took, size_t bytes) = 0;
+  virtual void LeaderChanged(bool has_leader, bool is_leader) = 0;
+  virtual void HealthChecked(bool ok) = 0;
+
+  // Prometheus text format 0.0.4. Gauges are read off `member` now.
+  virtual std::string Render(const Member& member) = 0;
+};
+
+}  // namespace keel::server

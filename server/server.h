@@ -1,0 +1,27 @@
+#pragma once
+
+// One member, put together: opens the data directory, recovers or bootstraps, starts the parts in order, and stops them
+// in the reverse one. Composition only; every rule lives in the parts.
+
+#include <functional>
+#include <memory>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "server/config.h"
+
+namespace keel::server {
+
+class Server {
+ public:
+  // Returns when the member listens and takes part in its group; it may not know a leader yet. The error says what is
+  // wrong and what to do; nothing has then been changed on disk that a next start would trip over. `on_fatal` is called
+  // once, on any thread, when the member cannot go on (a failed disk); the process should then end with code 1.
+  static absl::StatusOr<std::unique_ptr<Server>> Start(Config config, std::function<void(absl::Status)> on_fatal);
+  virtual ~Server() = default;
+
+  // Stops serving, ends streams with Unavailable, flushes and closes. Idempotent; blocks for at most about a second.
+  virtual void Stop() = 0;
+};
+
+}  // namespace keel::server

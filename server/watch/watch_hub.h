@@ -1,0 +1,71 @@
+#pragma once
+
+// Delivers the changes of the keyspace to whoever watches, in order, without gap or duplicate, and without ever holding
+// the apply thread. Semantics: rpc.md section 2.8. A slow stream lags behind in a bounded buffer and catches up from
+// history; it is never given a gap.
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "base/clock.h"
+#include "proto/etcdserver_watch.pb.h"
+#include "storage/event.h"
+#include "storage/state/state_store.h"
+
+namespace keel::server {
+
+// One client's stream of watchers. Pull model: the hub says when there is something, the owner takes one message when
+// its connection can take it; so a slow connection costs a bounded buffer and nothing else.
+// Thread-safe. Destroying it cancels its watchers.
+class WatchStream {
+ public:
+  virtual ~WatchStream() = default;
+
+  // Requests as the client sent them; answers come out of Next(). Never block.
+  virtual void Create(const etcdserverpb::WatchCreateRequest& request) = 0;
+  virtual void Cancel(int64_t watch_id) = 0;
+  virtual void RequestProgress() = 0;
+
+  // The next message, with header.revision set as the contract says and the header's other fields left to the caller.
+  // False: nothing now; `ready` is called once when that changes.
+  virtual bool Next(etcdserverpb::WatchResponse* response) = 0;
+};
+
+class WatchHub {
+ public:
+  struct Options {
+    size_t ring_bytes_max = 32u << 20;          // Recent revisions kept in memory for all watchers together.
+    size_t stream_buffer_bytes_max = 4u << 20;  // Undelivered events of one stream before its watchers lag.
+    size_t fragment_bytes = 2u << 20;           // Responses at least this large are split when the watcher allows it.
+    absl::Duration progress_interval = absl::Minutes(10);  // --watch-progress-notify-interval
+  };
+
+  static std::unique_ptr<WatchHub> Create(const Options& options, storage::StateStore* store, const Clock* clock);
+  virtual ~WatchHub() = default;
+
+  // Starts the catch-up and progress thread. Stop() ends it and closes every stream (Next gives nothing more);
+  // idempotent, blocks.
+  virtual void Start() = 0;
+  virtual void Stop() = 0;
+
+  // `ready` is called on any thread, possibly while hub locks are held: it must only schedule. Not called any more when
+  // the stream's destructor has returned.
+  virtual std::unique_ptr<WatchStream> OpenStream(std::function<void()> ready) = 0;
+
+  // --- From the apply thread, after the commit, in revision order. Never blocks on a stream.
+  virtual void Publish(const std::vector<storage::RevisionEventsPtr>& revisions) = 0;
+  // A snapshot replaced the state: watchers go on from history.
+  virtual void OnStateReplaced() = 0;
+
+  struct Stats {
+    int64_t streams = 0;
+    int64_t watchers = 0;
+    int64_t lagging_watchers = 0;
+    int64_t events_total = 0;
+  };
+  virtual Stats stats() const = 0;
+};
+
+}  // namespace keel::server

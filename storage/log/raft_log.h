@@ -1,0 +1,55 @@
+#pragma once
+
+// The Raft log on disk: append-only segment files with a checksum chained through their records.
+// Format and recovery rules: storage/README.md. Thread contract: raft/stable_store.h.
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "raft/core.h"
+#include "raft/stable_store.h"
+
+namespace keel::storage {
+
+struct RaftLogOptions {
+  std::string dir;  // Created when missing.
+  uint64_t segment_bytes = 64u << 20;
+  int spare_segments = 1;  // Zero-filled or recycled files kept ready, so that a sync changes no file metadata.
+  // Durations and bytes of writes, for metrics; may be null. Must outlive the log.
+  class RaftLogObserver* observer = nullptr;
+};
+
+class RaftLogObserver {
+ public:
+  virtual ~RaftLogObserver() = default;
+  virtual void OnSync(absl::Duration took, size_t bytes) = 0;
+};
+
+class RaftLog : public raft::StableStore {
+ public:
+  // What recovery found.
+  struct Recovered {
+    raft::HardState hard_state;
+    raft::EntryId start;  // The log begins after it; {0, 0} for a new one.
+    std::vector<raft::TermRun> term_runs;
+    raft::Index last;
+    uint64_t torn_bytes = 0;  // Bytes of an unfinished last write that were cut off.
+  };
+
+  // Opens or creates; cuts a torn tail. kDataLoss: damage before the tail; the message names file and offset and says
+  // what to do. kFailedPrecondition: another process has it open, or the format is newer.
+  static absl::StatusOr<std::unique_ptr<RaftLog>> Open(const RaftLogOptions& options);
+  ~RaftLog() override = default;
+
+  virtual const Recovered& recovered() const = 0;
+  // Bytes of entries after `index`, for the decision when to flush the state.
+  virtual uint64_t BytesAfter(raft::Index index) const = 0;
+  virtual raft::Index first_index() const = 0;
+  virtual raft::Index last_index() const = 0;
+};
+
+}  // namespace keel::storage

@@ -1,0 +1,157 @@
+#pragma once
+
+// The state machine's data: the keyspace with its history, leases, alarms and what members say of themselves, in one
+// RocksDB whose write-ahead log is off, because the Raft log is one. Knows nothing of Raft beyond an applied position.
+//
+//   auto store = StateStore::Open({.dir = data_dir + "/state"});
+//   ApplyBatch batch = store->BeginBatch();            // The apply thread.
+//   batch.BeginEntry({.index = 7, .term = 2});
+//   batch.Put(request, &response);
+//   batch.EndEntry();
+//   auto events = batch.Commit();                      // One atomic RocksDB write; then readers see it.
+//
+//   ReadView view = store->View();                     // Any thread.
+//   view.Range(request, &response);
+//
+// Thread-safe, but for BeginBatch/Install, which belong to the apply thread. Any failed write is returned and final:
+// the caller ends the process.
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "proto/etcdserver_cluster.pb.h"
+#include "proto/etcdserver_kv.pb.h"
+#include "proto/etcdserver_maintenance.pb.h"
+#include "storage/event.h"
+#include "storage/revision.h"
+#include "storage/state/read_view.h"
+
+namespace keel::storage {
+
+class ApplyBatch;
+
+struct StateOptions {
+  std::string dir;                        // Created when missing. Holds generations of the database and CURRENT.
+  size_t value_cache_bytes = 64u << 20;   // Recently written and read pairs, by revision.
+  size_t block_cache_bytes = 32u << 20;   // RocksDB's.
+  size_t write_buffer_bytes = 16u << 20;  // Of the history; memory use is a few times this.
+};
+
+// Where the state machine stands in the log.
+struct AppliedPosition {
+  uint64_t index = 0;
+  uint64_t term = 0;
+
+  friend bool operator==(const AppliedPosition&, const AppliedPosition&) = default;
+};
+
+struct LeaseRecord {
+  LeaseId id;
+  int64_t granted_ttl = 0;    // Seconds.
+  int64_t remaining_ttl = 0;  // Seconds, as of the last checkpoint; 0: the full TTL.
+  uint64_t grant_index = 0;   // Log index of the grant; tells one life of an id from the next.
+};
+
+// A member as the cluster knows it; `learner` and the set itself are the initial or snapshot membership.
+struct MemberRecord {
+  uint64_t id = 0;
+  std::string name;                      // Empty until it has started.
+  std::vector<std::string> peer_urls;    // Sorted.
+  std::vector<std::string> client_urls;  // Empty until it has started.
+  bool learner = false;
+};
+
+struct StateSizes {
+  int64_t allocated_bytes = 0;  // On disk, and in memory on the way there.
+  int64_t in_use_bytes = 0;     // Estimate of what is live.
+  int64_t live_keys = 0;
+};
+
+struct HashResult {
+  uint32_t hash = 0;
+  Revision hash_revision;
+  Revision compact_revision;
+};
+
+class StateStore {
+ public:
+  // Opens or creates. kDataLoss: damaged, the message says what and what to do. kFailedPrecondition: in use by another
+  // process, or of a format this version does not know.
+  static absl::StatusOr<std::unique_ptr<StateStore>> Open(const StateOptions& options);
+  virtual ~StateStore() = default;
+
+  // --- First start only. Writes the cluster's identity and members as position {0, 0} and makes them durable.
+  // REQUIRES: !bootstrapped().
+  virtual absl::Status Bootstrap(uint64_t cluster_id, const std::vector<MemberRecord>& members) = 0;
+  virtual bool bootstrapped() const = 0;
+
+  // --- Facts.
+  virtual uint64_t cluster_id() const = 0;
+  virtual AppliedPosition applied() const = 0;
+  // What a crash now would come back to. Never ahead of the disk.
+  virtual AppliedPosition durable_applied() const = 0;
+  virtual Revision current_revision() const = 0;
+  virtual Revision compact_revision() const = 0;  // -1 before the first compaction.
+  virtual StateSizes sizes() const = 0;
+  virtual std::vector<MemberRecord> members() const = 0;  // By id, ascending.
+  virtual std::vector<etcdserverpb::AlarmMember> alarms() const = 0;
+
+  // --- Reads.
+
+  // The keyspace as of now, fixed: later applies and compactions do not change what it shows. Cheap.
+  virtual ReadView View() const = 0;
+
+  // The bytes of mvccpb.KeyValue that `change` wrote. kNotFound when compacted away.
+  virtual absl::StatusOr<std::shared_ptr<const std::string>> RecordAt(ChangeId change) const = 0;
+
+  // Revisions from `first` on, ascending, whole, at most up to `last`, stopping after `bytes_max` (but never before
+  // one). Empty: nothing there. kOutOfRange: `first` is below the compact revision.
+  virtual absl::StatusOr<std::vector<RevisionEventsPtr>> History(Revision first, Revision last,
+                                                                 size_t bytes_max) const = 0;
+
+  virtual std::optional<LeaseRecord> Lease(LeaseId id) const = 0;
+  virtual std::vector<LeaseRecord> Leases() const = 0;               // By id, ascending.
+  virtual std::vector<std::string> LeaseKeys(LeaseId id) const = 0;  // Ascending.
+
+  // Hash of the history up to `revision` (0: current), skipping what compaction removes, so that members agree whatever
+  // their physical progress. kOutOfRange with the exact v3 texts for compacted and future revisions.
+  virtual absl::StatusOr<HashResult> HashKv(Revision revision) const = 0;
+
+  // --- The apply thread.
+
+  virtual ApplyBatch BeginBatch() = 0;
+
+  // --- Background.
+
+  // Removes history that compaction made unreachable: at most `revisions_max` of them in this call. True: more to do.
+  // Resumes after a restart. By one thread.
+  virtual absl::StatusOr<bool> CompactStep(int64_t revisions_max) = 0;
+  // The revision up to which CompactStep has finished.
+  virtual Revision compacted_physically() const = 0;
+
+  // Makes everything applied so far durable; blocks.
+  virtual absl::Status Flush() = 0;
+  // Told on a RocksDB thread, after a flush, that durable_applied() may have moved. Must not block or write.
+  virtual void SetFlushListener(std::function<void()> listener) = 0;
+
+  // --- Snapshots.
+
+  // A copy of the state as files in `dir` (which must not exist), by hard links where the file system has them. Returns
+  // the position it stands for. Any thread but the apply thread's batch may run meanwhile.
+  virtual absl::StatusOr<AppliedPosition> Checkpoint(const std::string& dir) = 0;
+  // Switches to the state in `dir` (made by Checkpoint on some member and verified), which is moved away. Durable and
+  // atomic: after a crash either the old or the new state is there. Views taken before keep showing the old state.
+  virtual absl::Status Install(const std::string& dir) = 0;
+
+  // Flushes and closes. No calls afterwards.
+  virtual absl::Status Close() = 0;
+};
+
+}  // namespace keel::storage
