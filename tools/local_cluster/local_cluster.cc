@@ -1,0 +1,105 @@
+#include "tools/local_cluster/local_cluster.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <set>
+#include <sstream>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "base/status_macros.h"
+
+namespace keel::tools {
+
+absl::StatusOr<int> FreePort() {
+  static std::set<int>* const given = new std::set<int>;
+  while (true) {
+    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) return absl::InternalError(absl::StrCat("socket: ", strerror(errno)));
+    sockaddr_in address = {};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t length = sizeof address;
+    const bool ok = bind(fd, reinterpret_cast<sockaddr*>(&address), length) == 0 &&
+                    getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length) == 0;
+    close(fd);
+    if (!ok) return absl::InternalError(absl::StrCat("bind 127.0.0.1: ", strerror(errno)));
+    const int port = ntohs(address.sin_port);
+    if (given->insert(port).second) return port;
+  }
+}
+
+absl::StatusOr<LocalCluster> LocalCluster::Create(const Options& options) {
+  LocalCluster cluster;
+  cluster.options_ = options;
+  for (int i = 0; i < options.members; ++i) {
+    MemberProcess member;
+    member.name = absl::StrCat("n", i + 1);
+    member.data_dir = absl::StrCat(options.dir, "/", member.name);
+    member.log_file = absl::StrCat(options.dir, "/", member.name, ".log");
+    KEEL_ASSIGN_OR_RETURN(member.client_port, FreePort());
+    KEEL_ASSIGN_OR_RETURN(member.peer_port, FreePort());
+    cluster.members_.push_back(std::move(member));
+  }
+  return cluster;
+}
+
+std::vector<std::string> LocalCluster::Flags(int i) const {
+  const MemberProcess& member = members_[i];
+  std::vector<std::string> initial;
+  for (const MemberProcess& m : members_) initial.push_back(absl::StrCat(m.name, "=http://127.0.0.1:", m.peer_port));
+  const std::string client = absl::StrCat("http://127.0.0.1:", member.client_port);
+  const std::string peer = absl::StrCat("http://127.0.0.1:", member.peer_port);
+  std::vector<std::string> flags = {options_.keeld,
+                                    "--name=" + member.name,
+                                    "--data-dir=" + member.data_dir,
+                                    "--listen-client-urls=" + client,
+                                    "--advertise-client-urls=" + client,
+                                    "--listen-peer-urls=" + peer,
+                                    "--initial-advertise-peer-urls=" + peer,
+                                    "--initial-cluster=" + absl::StrJoin(initial, ","),
+                                    "--initial-cluster-token=keel-local"};
+  flags.insert(flags.end(), options_.extra_flags.begin(), options_.extra_flags.end());
+  return flags;
+}
+
+absl::Status LocalCluster::Start(int i) {
+  MemberProcess& member = members_[i];
+  KEEL_ASSIGN_OR_RETURN(ChildProcess process, ChildProcess::Start({.argv = Flags(i), .output_file = member.log_file}));
+  member.process.clear();
+  member.process.push_back(std::move(process));
+  return absl::OkStatus();
+}
+
+absl::Status LocalCluster::StartAll() {
+  for (int i = 0; i < size(); ++i) KEEL_RETURN_IF_ERROR(Start(i));
+  return absl::OkStatus();
+}
+
+std::string LocalCluster::endpoint(int i) const { return absl::StrCat("127.0.0.1:", members_[i].client_port); }
+
+std::string LocalCluster::endpoints() const {
+  std::vector<std::string> all;
+  for (int i = 0; i < size(); ++i) all.push_back(endpoint(i));
+  return absl::StrJoin(all, ",");
+}
+
+std::string LocalCluster::LogTails(size_t bytes_each) const {
+  std::string out;
+  for (const MemberProcess& member : members_) {
+    std::ifstream file(member.log_file);
+    std::stringstream text;
+    text << file.rdbuf();
+    std::string log = text.str();
+    if (log.size() > bytes_each) log = "..." + log.substr(log.size() - bytes_each);
+    absl::StrAppend(&out, "--- log of ", member.name, "\n", log, "\n");
+  }
+  return out;
+}
+
+}  // namespace keel::tools
