@@ -1,10 +1,10 @@
 include(GoogleTest)
 
-# keel_room(NAME [DIRS dirs...] [PUBLIC libs...] [PRIVATE libs...])
-# One static library of every source file in the given folders (default: this one). Headers are included by their path
-# from the root; the PUBLIC and PRIVATE libraries are the arrows of docs/ARCHITECTURE.md.
+# keel_room(NAME [DIRS dirs...] [FILES files...] [EXCEPT files...] [PUBLIC libs...] [PRIVATE libs...])
+# One static library of every source file in the given folders (default: this one), plus FILES, without EXCEPT. Headers
+# are included by their path from the root; the PUBLIC and PRIVATE libraries are the arrows of docs/ARCHITECTURE.md.
 function(keel_room name)
-  cmake_parse_arguments(ARG "" "" "DIRS;PUBLIC;PRIVATE" ${ARGN})
+  cmake_parse_arguments(ARG "" "" "DIRS;FILES;EXCEPT;PUBLIC;PRIVATE" ${ARGN})
   if(NOT ARG_DIRS)
     set(ARG_DIRS .)
   endif()
@@ -12,6 +12,12 @@ function(keel_room name)
   foreach(dir IN LISTS ARG_DIRS)
     file(GLOB found CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/${dir}/*.cc")
     list(APPEND sources ${found})
+  endforeach()
+  foreach(file IN LISTS ARG_FILES)
+    list(APPEND sources "${CMAKE_CURRENT_SOURCE_DIR}/${file}")
+  endforeach()
+  foreach(file IN LISTS ARG_EXCEPT)
+    list(REMOVE_ITEM sources "${CMAKE_CURRENT_SOURCE_DIR}/${file}" "${CMAKE_CURRENT_SOURCE_DIR}/./${file}")
   endforeach()
   if(NOT sources)
     add_library(${name} INTERFACE)

@@ -20,6 +20,10 @@ class Proposer {
   struct Options {
     size_t request_bytes_max = 1572864;  // --max-request-bytes, of the encoded command.
     size_t waiting_max = 100000;         // Calls awaiting their result; beyond it "etcdserver: too many requests".
+    // How far back a leader's loss explains a time-out.
+    absl::Duration election_timeout = absl::Seconds(1);
+    // How often deadlines are looked at; a call may overstay its deadline by as much.
+    absl::Duration timer_tick = absl::Milliseconds(50);
   };
 
   // OK carries the applied result, whose own status may be an error. Not OK: the command was not applied as far as this
@@ -49,7 +53,7 @@ class Proposer {
 
   // --- For raft events and shutdown.
   virtual void OnLeadership(raft::Role role, raft::Term term, raft::MemberId leader) = 0;
-  // Every waiting call gets "etcdserver: server stopped"; later ones too.
+  // Every waiting call gets "etcdserver: server stopped"; later ones too. Idempotent, blocks until the timer has ended.
   virtual void Stop() = 0;
 };
 
