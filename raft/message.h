@@ -62,7 +62,7 @@ using MessageBody = std::variant<VoteRequest, VoteResponse, AppendRequest, Appen
 struct Message {
   MemberId from;
   MemberId to;
-  Term term;  // The sender's; in a pre-vote request, the term it would stand in.
+  Term term;  // The sender's; in a pre-vote request and its grant, the term the candidate would stand in.
   MessageBody body;
 };
 

@@ -16,7 +16,9 @@ struct CoreOptions {
   int election_ticks = 10;
   int heartbeat_ticks = 1;
 
-  // Chooses the random part of timeouts; the same seed and the same inputs replay the same run.
+  // Chooses the random part of timeouts and where the numbering of forwarded reads starts; the same seed and the same
+  // inputs replay the same run. Must differ between two starts of one member: an answer to its former self would
+  // otherwise pass for one to a new read.
   uint64_t seed = 0;
 
   // Larger batches cost latency to the followers behind a slow link and memory to both.

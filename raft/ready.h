@@ -6,7 +6,8 @@
 //   1. `messages` may leave at once, even before `append` is durable.
 //   2. `append` is written and synced, after every earlier append. Several may share one sync.
 //   3. Then `messages_after_append` may leave, and Core::OnAppended(append->ticket) is called.
-//   4. `apply` is executed in index order; it does not wait for this member's own disk.
+//   4. `apply` is executed in index order, at once: what it names is committed and already durable here, so a restart
+//      never finds the state machine ahead of the log.
 //
 // Appends never overtake each other. A Ready whose `append` is empty but which has `messages_after_append` still waits
 // for the appends before it.
@@ -26,6 +27,7 @@ namespace keel::raft {
 struct AppendTicket {
   uint64_t generation = 0;  // Grows whenever the log is cut.
   EntryId last;             // Last entry of the log when the append was handed out.
+  Term term;                // The term that is on disk once it is done.
 };
 
 struct AppendWork {

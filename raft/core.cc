@@ -1,0 +1,382 @@
+#include "raft/core.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/check.h"
+#include "base/status_macros.h"
+#include "raft/core_impl.h"
+
+namespace keel::raft {
+namespace {
+
+uint64_t StreamSeed(const CoreOptions& options) { return options.seed ^ (options.id.value() * 0x9e3779b97f4a7c15); }
+
+bool IsFromLeader(const MessageBody& body) {
+  return std::holds_alternative<AppendRequest>(body) || std::holds_alternative<Heartbeat>(body);
+}
+
+absl::Status Refuse(const Message& message, const char* why) {
+  return absl::InvalidArgumentError(
+      absl::StrCat(MessageName(message), " from ", message.from.value(), " in term ", message.term.value(), ": ", why));
+}
+
+}  // namespace
+
+// --- The shell around Impl.
+
+Core::Core(const CoreOptions& options, InitialState initial)
+    : impl_(std::make_unique<Impl>(options, std::move(initial))) {}
+Core::~Core() = default;
+
+void Core::Tick() { impl_->Tick(); }
+absl::Status Core::Step(Message message) { return impl_->Step(std::move(message)); }
+absl::Status Core::Propose(std::vector<Payload> payloads) { return impl_->Propose(std::move(payloads)); }
+void Core::ReadIndex(ReadId id) { impl_->ReadIndex(id); }
+void Core::Campaign() { impl_->Campaign(); }
+void Core::OnAppended(const AppendTicket& ticket) { impl_->OnAppended(ticket); }
+void Core::OnApplied(Index index) { impl_->OnApplied(index); }
+void Core::OnFetched(MemberId follower, std::vector<Entry> entries) { impl_->OnFetched(follower, std::move(entries)); }
+void Core::OnSnapshotSent(MemberId follower, const absl::Status& status, EntryId last) {
+  impl_->OnSnapshotSent(follower, status, last);
+}
+void Core::OnUnreachable(MemberId peer) { impl_->OnUnreachable(peer); }
+bool Core::OfferSnapshot(MemberId from, Term term, const SnapshotMeta& meta) {
+  return impl_->OfferSnapshot(from, term, meta);
+}
+void Core::OnSnapshotInstalled(const SnapshotMeta& meta) { impl_->OnSnapshotInstalled(meta); }
+void Core::OnLogTruncated(Index through) { impl_->OnLogTruncated(through); }
+bool Core::HasReady() const { return impl_->HasReady(); }
+Ready Core::TakeReady() { return impl_->TakeReady(); }
+CoreStatus Core::status() const { return impl_->status(); }
+std::vector<FollowerStatus> Core::followers() const { return impl_->followers(); }
+Index Core::ReplicatedEverywhere() const { return impl_->ReplicatedEverywhere(); }
+
+// --- What every role shares.
+
+Core::Impl::Impl(const CoreOptions& options, InitialState initial)
+    : options_(options),
+      random_(StreamSeed(options)),
+      membership_(initial.membership),
+      log_(initial, options.cached_log_bytes_max),
+      term_(initial.hard_state.term),
+      vote_(initial.hard_state.vote),
+      written_(initial.hard_state),
+      durable_term_(initial.hard_state.term),
+      forwarded_(random_.Next()) {
+  KEEL_CHECK_OK(options_.Validate());
+  KEEL_CHECK(!membership_.voters.empty());
+  KEEL_CHECK_GE(term_, log_.last().term) << "the hard state is older than the log";
+  ResetElectionTimer();
+}
+
+Role Core::Impl::role() const {
+  if (std::holds_alternative<LeaderRole>(role_)) return Role::kLeader;
+  if (const Election* election = std::get_if<Election>(&role_)) {
+    return election->kind() == Election::Kind::kPreVote ? Role::kPreCandidate : Role::kCandidate;
+  }
+  return Role::kFollower;
+}
+
+void Core::Impl::Tick() {
+  ++ticks_;
+  if (ticks_ >= election_ticks()) {
+    for (ReadId id : forwarded_.TakeOlder(ticks_ - election_ticks())) FailRead(id, "the leader did not answer");
+  }
+  if (LeaderRole* leader = leader_role()) {
+    TickLeader(*leader);
+  } else if (ticks_ >= election_at_) {
+    Campaign();
+  }
+}
+
+void Core::Impl::Campaign() {
+  if (leader_role() != nullptr) return;
+  ResetElectionTimer();
+  // A member that cannot write could win no election and lead nobody; it would only raise the term.
+  if (!membership_.IsVoter(options_.id) || is_installing() || DiskIsStalled()) return;
+  StartElection(Election::Kind::kPreVote);
+}
+
+bool Core::Impl::IsSticky() const {
+  if (leader_role() != nullptr) return true;  // CheckQuorum says so.
+  return leader_ != kNobody && ticks_ - heard_leader_at_ < election_ticks();
+}
+
+absl::Status Core::Impl::Validate(const Message& message) const {
+  if (message.to != options_.id) return Refuse(message, "not for this member");
+  if (message.from == options_.id) return Refuse(message, "from this member itself");
+  if (!membership_.Contains(message.from)) return Refuse(message, "the sender is no member");
+  if (std::holds_alternative<TimeoutNow>(message.body)) return Refuse(message, "leadership transfer is not supported");
+  if (const auto* request = std::get_if<VoteRequest>(&message.body)) {
+    if (!membership_.IsVoter(message.from)) return Refuse(message, "the candidate has no vote");
+    if (request->last.term >= message.term) return Refuse(message, "the candidate's log is from its future");
+  }
+  if (IsFromLeader(message.body) && message.term >= term_) return ValidateFromLeader(message);
+  return absl::OkStatus();
+}
+
+absl::Status Core::Impl::ValidateFromLeader(const Message& message) const {
+  if (message.term == Term(0)) return Refuse(message, "nobody leads term 0");
+  if (message.term == term_ && leader_ != kNobody && leader_ != message.from) {
+    return Refuse(message, "the term has another leader");
+  }
+  if (const auto* request = std::get_if<AppendRequest>(&message.body)) return ValidateAppend(message, *request);
+  // A leader never lets a heartbeat commit more than we have acknowledged.
+  if (!is_installing() && std::get<Heartbeat>(message.body).commit > log_.last().index) {
+    return Refuse(message, "it commits entries that this log has lost");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Core::Impl::ValidateAppend(const Message& message, const AppendRequest& request) const {
+  if ((request.prev.index == Index(0)) != (request.prev.term == Term(0))) return Refuse(message, "bad prev");
+  EntryId prev = request.prev;
+  for (const Entry& entry : request.entries) {
+    if (entry.id.index != prev.index + 1 || entry.id.index == Index(0))
+      return Refuse(message, "entries not contiguous");
+    if (entry.id.term < prev.term || entry.id.term == Term(0)) return Refuse(message, "terms out of order");
+    if (entry.type != EntryType::kNoop && entry.type != EntryType::kCommand) {
+      return Refuse(message, "an entry of a type that is not supported");
+    }
+    prev = entry.id;
+  }
+  if (prev.term > message.term) return Refuse(message, "entries of a later term than the message");
+  // What is committed here is in the log of every later leader (Leader Completeness).
+  const auto contradicts = [this](EntryId id) {
+    return id.index <= log_.commit() && id.index >= log_.base().index && !log_.Has(id);
+  };
+  if (contradicts(request.prev)) return Refuse(message, "it contradicts committed entries");
+  for (const Entry& entry : request.entries) {
+    if (entry.id.index > log_.commit()) break;
+    if (contradicts(entry.id)) return Refuse(message, "it contradicts committed entries");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Core::Impl::Step(Message message) {
+  KEEL_RETURN_IF_ERROR(Validate(message));
+  if (message.term < term_) {
+    RefuseOldTerm(message);
+    return absl::OkStatus();
+  }
+  if (message.term > term_) {
+    const auto* request = std::get_if<VoteRequest>(&message.body);
+    const auto* response = std::get_if<VoteResponse>(&message.body);
+    const bool asks_pre_vote = request != nullptr && request->pre_vote;
+    const bool grants_pre_vote = response != nullptr && response->pre_vote && response->granted;
+    // The group has a leader; whoever asks only cannot hear it, and must not depose it (Thesis §4.2.3).
+    if (request != nullptr && !request->transfer && IsSticky()) return absl::OkStatus();
+    if (!asks_pre_vote && !grants_pre_vote) {
+      BecomeFollower(message.term, IsFromLeader(message.body) ? message.from : kNobody);
+    }
+  }
+  return Dispatch(std::move(message));
+}
+
+void Core::Impl::RefuseOldTerm(const Message& message) {
+  // Without these answers a member that is behind in terms could never take part again: a leader of an old term that
+  // is partitioned no more, or a candidate that everybody is ahead of. They are also what lets a member that got ahead
+  // while cut off return under a leader whose followers ignore its votes.
+  if (const auto* request = std::get_if<VoteRequest>(&message.body)) {
+    Send(message.from, VoteResponse{.granted = false, .pre_vote = request->pre_vote});
+  } else if (const auto* append = std::get_if<AppendRequest>(&message.body)) {
+    Send(message.from, AppendResponse{.rejected = true, .index = append->prev.index, .hint = {}, .read_round = 0});
+  } else if (std::holds_alternative<Heartbeat>(message.body)) {
+    Send(message.from, HeartbeatResponse{});
+  }
+}
+
+absl::Status Core::Impl::Dispatch(Message message) {
+  const MemberId from = message.from;
+  if (const auto* request = std::get_if<VoteRequest>(&message.body)) {
+    HandleVoteRequest(message, *request);
+  } else if (const auto* vote = std::get_if<VoteResponse>(&message.body)) {
+    HandleVoteResponse(message, *vote);
+  } else if (auto* append = std::get_if<AppendRequest>(&message.body)) {
+    HandleAppend(from, std::move(*append));
+  } else if (const auto* heartbeat = std::get_if<Heartbeat>(&message.body)) {
+    HandleHeartbeat(from, *heartbeat);
+  } else if (const auto* read = std::get_if<ReadIndexResponse>(&message.body)) {
+    HandleReadIndexResponse(from, *read);
+  } else if (LeaderRole* leader = leader_role()) {
+    if (const auto* appended = std::get_if<AppendResponse>(&message.body)) {
+      return HandleAppendResponse(*leader, from, *appended);
+    }
+    if (const auto* beat = std::get_if<HeartbeatResponse>(&message.body)) {
+      HandleHeartbeatResponse(*leader, from, *beat);
+    } else if (const auto* ask = std::get_if<ReadIndexRequest>(&message.body)) {
+      // No answer when too many wait: the asker's patience is limited, and it asks again.
+      leader->reads.Add({.from = from, .id = ask->id});
+      leader->flush = true;
+    } else if (auto* proposal = std::get_if<ForwardProposal>(&message.body)) {
+      // Refused for want of room: lost on the way, as ever with forwarded proposals.
+      ProposeAsLeader(*leader, std::move(proposal->payloads)).IgnoreError();
+    } else if (const auto* installed = std::get_if<SnapshotInstalled>(&message.body)) {
+      return HandleSnapshotInstalled(*leader, from, *installed);
+    }
+  }
+  // The rest is for a leader that this member is no more: late, not wrong.
+  return absl::OkStatus();
+}
+
+absl::Status Core::Impl::Propose(std::vector<Payload> payloads) {
+  if (LeaderRole* leader = leader_role()) return ProposeAsLeader(*leader, std::move(payloads));
+  return ForwardToLeader(std::move(payloads));
+}
+
+void Core::Impl::ReadIndex(ReadId id) {
+  if (LeaderRole* leader = leader_role()) {
+    if (!leader->reads.Add({.from = kNobody, .id = id})) return FailRead(id, "too many reads are waiting");
+    leader->flush = true;
+  } else if (leader_ == kNobody) {
+    FailRead(id, "no leader");
+  } else {
+    Send(leader_, ReadIndexRequest{.id = forwarded_.Add(id, ticks_)});
+  }
+}
+
+void Core::Impl::OnAppended(const AppendTicket& ticket) {
+  KEEL_CHECK_LE(ticket.term, written_.term);
+  disk_moved_at_ = ticks_;
+  durable_term_ = std::max(durable_term_, ticket.term);
+  log_.OnStable(ticket);
+  if (LeaderRole* leader = leader_role()) MaybeCommit(*leader);
+}
+
+void Core::Impl::Send(MemberId to, MessageBody body, SendWhen when) {
+  Message message{.from = options_.id, .to = to, .term = term_, .body = std::move(body)};
+  if (when == SendWhen::kTermDurable && durable_term_ == term_) {
+    messages_.push_back(std::move(message));
+  } else if (!is_installing()) {
+    messages_after_append_.push_back(std::move(message));
+  }
+  // Nothing is appended during an install. What would wait for that is dropped, as a network might.
+}
+
+void Core::Impl::SendPreVote(MemberId to, Term term, MessageBody body) {
+  messages_.push_back({.from = options_.id, .to = to, .term = term, .body = std::move(body)});
+}
+
+void Core::Impl::ResetElectionTimer() { election_at_ = ticks_ + election_ticks() + random_.Below(election_ticks()); }
+
+void Core::Impl::BecomeFollower(Term term, MemberId leader) {
+  KEEL_CHECK_GE(term, term_);
+  if (LeaderRole* role = leader_role()) FailLeaderReads(*role);
+  if (term > term_) {
+    term_ = term;
+    vote_ = kNobody;
+    // Whoever is asked now answers in another term.
+    SetLeader(kNobody);
+  }
+  role_ = FollowerRole{};
+  SetLeader(leader);
+  ResetElectionTimer();
+}
+
+void Core::Impl::SetLeader(MemberId leader) {
+  if (leader_ == leader) return;
+  leader_ = leader;
+  FailForwardedReads("the leader changed");
+}
+
+void Core::Impl::AnswerRead(ReadId id, Index index) {
+  reads_.push_back({.id = id, .status = absl::OkStatus(), .index = index});
+}
+
+void Core::Impl::FailRead(ReadId id, const char* why) {
+  reads_.push_back({.id = id, .status = absl::UnavailableError(why), .index = Index(0)});
+}
+
+void Core::Impl::FailForwardedReads(const char* why) {
+  for (ReadId id : forwarded_.TakeAll()) FailRead(id, why);
+}
+
+// --- Outputs.
+
+bool Core::Impl::HasReady() const {
+  if (!messages_.empty() || !reads_.empty() || !fetches_.empty() || !snapshots_.empty()) return true;
+  if (is_installing()) return !install_->handed;
+  if (!messages_after_append_.empty() || HardStateChanged()) return true;
+  if (log_.has_unwritten() || log_.has_applicable()) return true;
+  const LeaderRole* leader = leader_role();
+  return leader != nullptr && leader->flush;
+}
+
+std::optional<AppendWork> Core::Impl::TakeAppend() {
+  if (!HardStateChanged() && !log_.has_unwritten()) return std::nullopt;
+  const bool was_busy = DiskIsBusy();
+  AppendWork work;
+  // A commit index is never worth a sync of its own; it travels with what is. Only what is durable already, so that
+  // even a torn write of this batch leaves it within the log.
+  const HardState now{.term = term_, .vote = vote_, .commit = std::min(log_.commit(), log_.stable())};
+  if (now != written_) {
+    work.hard_state = now;
+    written_ = now;
+  }
+  work.entries = log_.TakeUnwritten();
+  work.ticket = log_.Ticket(term_);
+  if (!was_busy) disk_moved_at_ = ticks_;
+  return work;
+}
+
+Ready Core::Impl::TakeReady() {
+  Ready ready;
+  if (LeaderRole* leader = leader_role(); leader != nullptr && leader->flush) Flush(*leader);
+  ready.messages = std::exchange(messages_, {});
+  if (!is_installing()) {
+    ready.append = TakeAppend();
+    ready.messages_after_append = std::exchange(messages_after_append_, {});
+    ready.apply = log_.TakeApplicable();
+  } else if (!install_->handed) {
+    ready.install = install_->meta;
+    install_->handed = true;
+  }
+  ready.fetches = std::exchange(fetches_, {});
+  ready.snapshots = std::exchange(snapshots_, {});
+  ready.reads = std::exchange(reads_, {});
+  const LeaderRole* leader = leader_role();
+  invariants_.Check(term_, vote_, log_, leader == nullptr ? nullptr : &leader->tracker);
+  return ready;
+}
+
+// --- Facts.
+
+CoreStatus Core::Impl::status() const {
+  return {.id = options_.id,
+          .role = role(),
+          .term = term_,
+          .leader = leader_,
+          .commit = log_.commit(),
+          .applied = log_.applied(),
+          .last = log_.last(),
+          .first = log_.first(),
+          .membership = membership_};
+}
+
+std::vector<FollowerStatus> Core::Impl::followers() const {
+  std::vector<FollowerStatus> all;
+  const LeaderRole* leader = leader_role();
+  if (leader == nullptr) return all;
+  for (const auto& [id, progress] : leader->tracker.followers()) {
+    all.push_back({.id = id,
+                   .match = progress.match(),
+                   .next = progress.next(),
+                   .recently_active = ticks_ - progress.heard_at < election_ticks(),
+                   .state = progress.state()});
+  }
+  return all;
+}
+
+Index Core::Impl::ReplicatedEverywhere() const {
+  const LeaderRole* leader = leader_role();
+  if (leader == nullptr) return log_.applied();
+  Index least = log_.last().index;
+  for (const auto& [id, progress] : leader->tracker.followers()) {
+    if (ticks_ - progress.heard_at < election_ticks()) least = std::min(least, progress.match());
+  }
+  return least;
+}
+
+}  // namespace keel::raft

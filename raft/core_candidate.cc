@@ -1,0 +1,71 @@
+// Elections, in two steps (Raft §5.2): a pre-vote, which asks without changing anything anywhere (Thesis §9.6), and
+// only when a quorum would agree, the vote.
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "raft/core_impl.h"
+
+namespace keel::raft {
+
+void Core::Impl::StartElection(Election::Kind kind) {
+  KEEL_CHECK(leader_role() == nullptr);
+  const bool is_pre_vote = kind == Election::Kind::kPreVote;
+  SetLeader(kNobody);
+  if (!is_pre_vote) {
+    ++term_;
+    vote_ = options_.id;
+  }
+  role_ = Election(kind);
+  std::get<Election>(role_).Record(options_.id, true);
+  ResetElectionTimer();
+
+  const VoteRequest request{.last = log_.last(), .pre_vote = is_pre_vote};
+  const auto ask = [&](MemberId id) {
+    if (is_pre_vote) {
+      SendPreVote(id, term_ + 1, request);
+    } else {
+      Send(id, request, SendWhen::kAppendDurable);  // After our own vote is on disk.
+    }
+  };
+  for (MemberId id : membership_.voters) {
+    if (id != options_.id) ask(id);
+  }
+  for (MemberId id : membership_.outgoing_voters) {
+    if (id != options_.id && !std::binary_search(membership_.voters.begin(), membership_.voters.end(), id)) ask(id);
+  }
+  ConcludeElection();  // A single voter has won already.
+}
+
+// The response's term is ours, or, for a granted pre-vote, the one it was asked for.
+void Core::Impl::HandleVoteResponse(const Message& message, const VoteResponse& response) {
+  Election* election = std::get_if<Election>(&role_);
+  if (election == nullptr) return;
+  const bool is_pre_vote = election->kind() == Election::Kind::kPreVote;
+  if (response.pre_vote != is_pre_vote) return;
+  const bool in_future_term = is_pre_vote && response.granted;
+  if (message.term != (in_future_term ? term_ + 1 : term_)) return;
+  election->Record(message.from, response.granted);
+  ConcludeElection();
+}
+
+void Core::Impl::ConcludeElection() {
+  const Election& election = std::get<Election>(role_);
+  switch (election.Outcome(membership_)) {
+    case VoteOutcome::kPending:
+      return;
+    case VoteOutcome::kLost:
+      // Waits for the winner, or for the next timeout.
+      BecomeFollower(term_, kNobody);
+      return;
+    case VoteOutcome::kWon:
+      if (election.kind() == Election::Kind::kPreVote) {
+        StartElection(Election::Kind::kVote);
+      } else {
+        BecomeLeader();
+      }
+      return;
+  }
+}
+
+}  // namespace keel::raft

@@ -1,0 +1,143 @@
+// What a member does for those who lead or want to: votes, appends, heartbeats, snapshots (Raft §5.2, §5.3, §7).
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+#include "raft/core_impl.h"
+
+namespace keel::raft {
+
+void Core::Impl::HeardFromLeader(MemberId leader) {
+  KEEL_CHECK(leader_role() == nullptr);
+  if (!std::holds_alternative<FollowerRole>(role_)) {
+    BecomeFollower(term_, leader);  // A candidate recognises the winner of its term (Raft §5.2).
+  }
+  SetLeader(leader);
+  heard_leader_at_ = ticks_;
+  ResetElectionTimer();
+}
+
+// Any role; the request's term is at least ours, equal to it for a real vote.
+void Core::Impl::HandleVoteRequest(const Message& message, const VoteRequest& request) {
+  // What this log will be is not decided yet, and a promise could not be written down.
+  if (is_installing()) return;
+  const bool is_up_to_date = log_.IsUpToDate(request.last);
+  if (request.pre_vote) {
+    // "Would you vote for me?" changes nothing here, not even the timer (Thesis §9.6). In our own term the answer is
+    // no, and teaches the candidate that it is behind.
+    const bool granted = message.term > term_ && is_up_to_date;
+    SendPreVote(message.from, granted ? message.term : term_, VoteResponse{.granted = granted, .pre_vote = true});
+    return;
+  }
+  const bool is_free = vote_ == message.from || (vote_ == kNobody && leader_ == kNobody);
+  if (!is_free || !is_up_to_date) {
+    Send(message.from, VoteResponse{.granted = false});
+    return;
+  }
+  if (vote_ == kNobody) {
+    // A pre-candidate of this term gives up its own plans.
+    BecomeFollower(term_, kNobody);
+    vote_ = message.from;
+  }
+  ResetElectionTimer();
+  Send(message.from, VoteResponse{.granted = true}, SendWhen::kAppendDurable);
+}
+
+void Core::Impl::HandleAppend(MemberId from, AppendRequest request) {
+  HeardFromLeader(from);
+  if (is_installing()) return;
+  const Index commit = log_.commit();
+  if (request.prev.index > commit && !log_.Has(request.prev)) {
+    const Index agree_at = std::max(commit, log_.FloorByTerm(request.prev.index, request.prev.term));
+    Send(from, AppendResponse{.rejected = true,
+                              .index = request.prev.index,
+                              .hint = {*log_.TermAt(agree_at), agree_at},
+                              .read_round = request.read_round});
+    return;
+  }
+  // What is committed matches (validated). After that, entries we have are kept, whatever follows them: the request may
+  // be old. Only a contradiction cuts (Raft §5.3).
+  for (Entry& entry : request.entries) {
+    if (entry.id.index <= commit || log_.Has(entry.id)) continue;
+    if (entry.id.index <= log_.last().index) log_.CutAfter(entry.id.index - 1);
+    log_.Append(std::move(entry));
+  }
+  // The request vouches for no more than this; our log may go on with entries of a deposed leader.
+  const Index verified = std::max(commit, request.prev.index + request.entries.size());
+  log_.CommitTo(std::max(commit, std::min(request.commit, verified)));
+  SendAppendResponse(from, {.rejected = false, .index = verified, .hint = {}, .read_round = request.read_round});
+}
+
+void Core::Impl::SendAppendResponse(MemberId to, const AppendResponse& response) {
+  if (response.index <= log_.stable()) {
+    Send(to, response);
+    return;
+  }
+  // Acknowledgements are cumulative: of those that wait for the same sync, one will do.
+  if (!messages_after_append_.empty()) {
+    Message& previous = messages_after_append_.back();
+    auto* waiting = std::get_if<AppendResponse>(&previous.body);
+    if (waiting != nullptr && previous.to == to && previous.term == term_ && !waiting->rejected) {
+      waiting->index = std::max(waiting->index, response.index);
+      waiting->read_round = std::max(waiting->read_round, response.read_round);
+      return;
+    }
+  }
+  Send(to, response, SendWhen::kAppendDurable);
+}
+
+void Core::Impl::HandleHeartbeat(MemberId from, const Heartbeat& heartbeat) {
+  HeardFromLeader(from);
+  if (!is_installing()) log_.CommitTo(std::max(log_.commit(), heartbeat.commit));
+  Send(from, HeartbeatResponse{.read_round = heartbeat.read_round});
+}
+
+void Core::Impl::HandleReadIndexResponse(MemberId from, const ReadIndexResponse& response) {
+  if (from != leader_) return;
+  if (const std::optional<ReadId> id = forwarded_.Take(response.id)) AnswerRead(*id, response.index);
+}
+
+absl::Status Core::Impl::ForwardToLeader(std::vector<Payload> payloads) {
+  if (leader_ == kNobody) return absl::UnavailableError("no leader is known");
+  ForwardProposal proposal;
+  size_t bytes = 0;
+  for (Payload& payload : payloads) {
+    if (!proposal.payloads.empty() && bytes + payload.size() > options_.append_bytes_max) {
+      Send(leader_, std::exchange(proposal, {}));
+      bytes = 0;
+    }
+    bytes += payload.size() + Entry::kOverheadBytes;
+    proposal.payloads.push_back(std::move(payload));
+  }
+  if (!proposal.payloads.empty()) Send(leader_, std::move(proposal));
+  return absl::OkStatus();
+}
+
+bool Core::Impl::OfferSnapshot(MemberId from, Term term, const SnapshotMeta& meta) {
+  if (from == options_.id || !membership_.Contains(from) || meta.membership.voters.empty()) return false;
+  if (meta.last.term == Term(0) || meta.last.term > term || term < term_) return false;
+  if (term == term_ && leader_ != kNobody && leader_ != from) return false;
+  if (term > term_) BecomeFollower(term, from);
+  HeardFromLeader(from);
+  if (is_installing() || meta.last.index <= log_.commit()) return false;
+  if (log_.Has(meta.last)) {
+    // Our log goes at least as far and agrees; it also knows what comes after (Raft §7).
+    log_.CommitTo(meta.last.index);
+    return false;
+  }
+  install_ = Install{.meta = meta};
+  // They would have acknowledged entries that will never be written.
+  messages_after_append_.clear();
+  return true;
+}
+
+void Core::Impl::OnSnapshotInstalled(const SnapshotMeta& meta) {
+  KEEL_CHECK(is_installing() && install_->handed && install_->meta == meta);
+  install_.reset();
+  log_.Reset(meta.last);
+  membership_ = meta.membership;
+  if (leader_ != kNobody) Send(leader_, SnapshotInstalled{.last = meta.last}, SendWhen::kAppendDurable);
+}
+
+}  // namespace keel::raft

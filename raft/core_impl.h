@@ -1,0 +1,182 @@
+#pragma once
+
+// The inside of Core. What every role shares is in core.cc; what a role does lies in core_follower.cc,
+// core_candidate.cc and core_leader.cc, and its data in one alternative of `role_`, so that none outlives its role.
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <optional>
+#include <set>
+#include <variant>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "base/random.h"
+#include "raft/core.h"
+#include "raft/election.h"
+#include "raft/invariants.h"
+#include "raft/log.h"
+#include "raft/read_index.h"
+#include "raft/tracker.h"
+
+namespace keel::raft {
+
+class Core::Impl {
+ public:
+  Impl(const CoreOptions& options, InitialState initial);
+
+  void Tick();
+  absl::Status Step(Message message);
+  absl::Status Propose(std::vector<Payload> payloads);
+  void ReadIndex(ReadId id);
+  void Campaign();
+  void OnAppended(const AppendTicket& ticket);
+  void OnApplied(Index index) { log_.OnApplied(index); }
+  void OnFetched(MemberId follower, std::vector<Entry> entries);
+  void OnSnapshotSent(MemberId follower, const absl::Status& status, EntryId last);
+  void OnUnreachable(MemberId peer);
+  bool OfferSnapshot(MemberId from, Term term, const SnapshotMeta& meta);
+  void OnSnapshotInstalled(const SnapshotMeta& meta);
+  void OnLogTruncated(Index through) { log_.TruncatePrefix(through); }
+
+  bool HasReady() const;
+  Ready TakeReady();
+
+  CoreStatus status() const;
+  std::vector<FollowerStatus> followers() const;
+  Index ReplicatedEverywhere() const;
+
+ private:
+  struct FollowerRole {};
+
+  struct LeaderRole {
+    LeaderRole(const CoreOptions& options, const Membership& membership, Index last, uint64_t now, uint64_t round)
+        : tracker(options, membership, last + 1, now), reads(round), term_start(last + 1) {}
+
+    ProgressTracker tracker;
+    ReadRounds reads;
+    Index term_start;              // The no-op of this term.
+    size_t uncommitted_bytes = 0;  // Of entries from term_start on.
+    int heartbeat_elapsed = 0;
+    bool flush = true;  // There may be something to send; TakeReady looks.
+  };
+
+  enum class SendWhen { kTermDurable, kAppendDurable };
+
+  // --- core.cc: every role.
+
+  Role role() const;
+  LeaderRole* leader_role() { return std::get_if<LeaderRole>(&role_); }
+  const LeaderRole* leader_role() const { return std::get_if<LeaderRole>(&role_); }
+  bool is_installing() const { return install_.has_value(); }
+  uint64_t election_ticks() const { return static_cast<uint64_t>(options_.election_ticks); }
+  bool HardStateChanged() const { return term_ != written_.term || vote_ != written_.vote; }
+  bool DiskIsBusy() const { return log_.has_unstable_written() || durable_term_ < written_.term; }
+  bool DiskIsStalled() const { return DiskIsBusy() && ticks_ - disk_moved_at_ >= election_ticks(); }
+
+  // A leader was heard of within the minimum election timeout (Thesis §4.2.3).
+  bool IsSticky() const;
+  absl::Status Validate(const Message& message) const;
+  absl::Status ValidateFromLeader(const Message& message) const;
+  absl::Status ValidateAppend(const Message& message, const AppendRequest& request) const;
+  // Answers a message of an older term where its sender must learn ours.
+  void RefuseOldTerm(const Message& message);
+  absl::Status Dispatch(Message message);
+  // In this member's term. Nothing leaves in a term that a crash could make us forget; kAppendDurable also waits for
+  // what has been appended.
+  void Send(MemberId to, MessageBody body, SendWhen when = SendWhen::kTermDurable);
+  // About a pre-vote, in the term it asks for or our own; promises nothing, so it waits for nothing.
+  void SendPreVote(MemberId to, Term term, MessageBody body);
+  void ResetElectionTimer();
+  void BecomeFollower(Term term, MemberId leader);
+  void SetLeader(MemberId leader);
+  void AnswerRead(ReadId id, Index index);
+  void FailRead(ReadId id, const char* why);
+  void FailForwardedReads(const char* why);
+  std::optional<AppendWork> TakeAppend();
+
+  // --- core_follower.cc
+
+  void HeardFromLeader(MemberId leader);
+  void HandleVoteRequest(const Message& message, const VoteRequest& request);
+  void HandleAppend(MemberId from, AppendRequest request);
+  void SendAppendResponse(MemberId to, const AppendResponse& response);
+  void HandleHeartbeat(MemberId from, const Heartbeat& heartbeat);
+  void HandleReadIndexResponse(MemberId from, const ReadIndexResponse& response);
+  absl::Status ForwardToLeader(std::vector<Payload> payloads);
+
+  // --- core_candidate.cc
+
+  void StartElection(Election::Kind kind);
+  void HandleVoteResponse(const Message& message, const VoteResponse& response);
+  void ConcludeElection();
+
+  // --- core_leader.cc
+
+  void BecomeLeader();
+  void TickLeader(LeaderRole& leader);
+  void AppendOwn(LeaderRole& leader, EntryType type, Payload payload);
+  absl::Status ProposeAsLeader(LeaderRole& leader, std::vector<Payload> payloads);
+  absl::Status HandleAppendResponse(LeaderRole& leader, MemberId from, const AppendResponse& response);
+  void HandleHeartbeatResponse(LeaderRole& leader, MemberId from, const HeartbeatResponse& response);
+  absl::Status HandleSnapshotInstalled(LeaderRole& leader, MemberId from, const SnapshotInstalled& installed);
+  void NoteEcho(LeaderRole& leader, Progress& progress, uint64_t round);
+  void MaybeCommit(LeaderRole& leader);
+  void ConfirmReads(LeaderRole& leader);
+  void StartReads(LeaderRole& leader);
+  void FailLeaderReads(LeaderRole& leader);
+  // Everything there is to send now, once per Ready, so that whatever has queued travels together.
+  void Flush(LeaderRole& leader);
+  void SendHeartbeat(LeaderRole& leader, MemberId to, Progress& progress);
+  void SendAppends(LeaderRole& leader, MemberId to, Progress& progress);
+  void SendAppend(LeaderRole& leader, MemberId to, Progress& progress, std::vector<Entry> entries);
+  void StartFetch(MemberId follower, const Progress& progress);
+  void StartSnapshot(MemberId follower, Progress& progress);
+
+  const CoreOptions options_;
+  Random random_;
+  Membership membership_;
+  Log log_;
+
+  Term term_;
+  MemberId vote_ = kNobody;
+  MemberId leader_ = kNobody;
+  std::variant<FollowerRole, Election, LeaderRole> role_;
+
+  uint64_t ticks_ = 0;
+  uint64_t election_at_ = 0;      // Tick of the next election, unless the leader is heard of.
+  uint64_t heard_leader_at_ = 0;  // Meaningful while leader_ is somebody else.
+
+  HardState written_;           // The last one handed out to be written.
+  Term durable_term_;           // On disk, with the vote that was written with it.
+  uint64_t disk_moved_at_ = 0;  // Since then the disk has been idle, or has completed nothing.
+
+  ForwardedReads forwarded_;
+  uint64_t read_round_ = 0;  // Newest of all leaderships of this core.
+
+  struct Install {
+    SnapshotMeta meta;
+    bool handed = false;
+  };
+  std::optional<Install> install_;
+
+  // Work that outlives a leadership: the shell still owes an answer.
+  struct Fetch {
+    Term term;
+    Index first;
+  };
+  std::map<MemberId, Fetch> fetching_;
+  std::set<MemberId> sending_snapshot_;
+
+  // Outputs since the last Ready.
+  std::vector<Message> messages_;
+  std::vector<Message> messages_after_append_;
+  std::vector<FetchWork> fetches_;
+  std::vector<SnapshotWork> snapshots_;
+  std::vector<ReadResult> reads_;
+
+  Invariants invariants_;
+};
+
+}  // namespace keel::raft

@@ -1,0 +1,38 @@
+#pragma once
+
+// A leader's view of the whole group: one Progress per other member, and what a quorum of them makes true. Iterates in
+// order of member id. Owned by the leader's core; lives for one leadership.
+
+#include <cstdint>
+#include <map>
+
+#include "raft/options.h"
+#include "raft/progress.h"
+#include "raft/types.h"
+
+namespace keel::raft {
+
+class ProgressTracker {
+ public:
+  // `options` and `membership` outlive the tracker. `now` in ticks: everyone counts as heard of at the start.
+  ProgressTracker(const CoreOptions& options, const Membership& membership, Index next, uint64_t now);
+
+  // nullptr: not a member, or this member itself.
+  Progress* Find(MemberId id);
+  std::map<MemberId, Progress>& followers() { return followers_; }
+  const std::map<MemberId, Progress>& followers() const { return followers_; }
+
+  // The last index that a quorum has durably, this member counting with its own `stable` (Raft §5.4).
+  Index QuorumMatch(Index stable) const;
+  // The newest read round that a quorum has echoed, this member counting itself (Thesis §6.4).
+  uint64_t QuorumRound(uint64_t own_round) const;
+  // The latest tick since which a quorum has been heard of (CheckQuorum).
+  uint64_t QuorumHeardAt(uint64_t now) const;
+
+ private:
+  const CoreOptions& options_;
+  const Membership& membership_;
+  std::map<MemberId, Progress> followers_;
+};
+
+}  // namespace keel::raft
