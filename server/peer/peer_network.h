@@ -3,6 +3,8 @@
 // The members' side of the network: raft messages, snapshots and lease forwarding between peers, over gRPC. Peers are
 // dialled at their peer URLs; every connection names cluster and member, and a stranger is refused.
 
+#include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -31,6 +33,9 @@ struct PeerNetworkOptions {
   size_t queue_messages_max = 4096;
   size_t snapshot_chunk_bytes = 256u << 10;
   size_t message_bytes_max = 64u << 20;  // Receive limit of one frame.
+  // Where checkpoints are made for sending: created when missing, emptied of leftovers, best on the state's own file
+  // system. Empty: SendSnapshot always fails.
+  std::string scratch_dir;
 };
 
 struct PeerCounters {
@@ -45,6 +50,7 @@ class PeerNetwork : public raft::Transport, public LeaseForwarder {
  public:
   // Listens and starts dialling. kUnavailable "listen tcp ADDRESS: bind: address already in use" and the like.
   // Messages that arrive before Attach are dropped.
+  // kInvalidArgument: a peer without URLs, or a TLS URL, which members do not speak to each other yet.
   static absl::StatusOr<std::unique_ptr<PeerNetwork>> Start(const PeerNetworkOptions& options,
                                                             storage::StateStore* store);
 
@@ -55,6 +61,8 @@ class PeerNetwork : public raft::Transport, public LeaseForwarder {
   virtual std::vector<PeerCounters> counters() const = 0;
   // How many peers have an open stream from us.
   virtual int connected() const = 0;
+  // Messages from peers that were malformed or not theirs to send.
+  virtual uint64_t refused_messages() const = 0;
 
   // Closes connections and listeners; idempotent, blocks.
   virtual void Stop() = 0;

@@ -1,0 +1,66 @@
+#pragma once
+
+#include <grpcpp/client_context.h>
+#include <grpcpp/support/server_callback.h>
+
+#include <cstdint>
+#include <memory>
+#include <set>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/functional/any_invocable.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "proto/peer.grpc.pb.h"
+#include "server/lease/lease_keeper.h"
+#include "server/peer/delivery.h"
+#include "server/peer/peer_channel.h"
+
+namespace keel::server {
+
+// The leader's half: answers for its LeaseKeeper. Thread-safe.
+class LeaseForwardService final : public peer::LeaseForward::CallbackService {
+ public:
+  LeaseForwardService(uint64_t cluster_id, Delivery* delivery) : cluster_id_(cluster_id), delivery_(*delivery) {}
+
+  grpc::ServerUnaryReactor* Renew(grpc::CallbackServerContext* context, const peer::RenewRequest* request,
+                                  peer::RenewResponse* response) override;
+  grpc::ServerUnaryReactor* TimeToLive(grpc::CallbackServerContext* context, const peer::TimeToLiveRequest* request,
+                                       peer::TimeToLiveResponse* response) override;
+
+ private:
+  const uint64_t cluster_id_;
+  Delivery& delivery_;
+};
+
+// The asking half. Deadlines are of Clock::Real(). Thread-safe.
+class LeaseForwardClient {
+ public:
+  explicit LeaseForwardClient(uint64_t cluster_id) : cluster_id_(cluster_id) {}
+  ~LeaseForwardClient() { Stop(); }
+
+  void Renew(PeerChannels* channels, std::vector<storage::LeaseId> ids, absl::Time deadline,
+             absl::AnyInvocable<void(absl::StatusOr<std::vector<int64_t>>)> done);
+  void TimeToLive(PeerChannels* channels, storage::LeaseId id, absl::Time deadline,
+                  absl::AnyInvocable<void(absl::StatusOr<LeaseTimeToLive>)> done);
+
+  // Cancels what is under way, whose `done` is then called with an error, and waits for it. Idempotent.
+  void Stop();
+
+ private:
+  template <typename Request, typename Response>
+  struct Call;
+
+  // False: stopping.
+  bool Register(grpc::ClientContext* context);
+  void Unregister(grpc::ClientContext* context);
+
+  const uint64_t cluster_id_;
+  absl::Mutex mu_;
+  bool stopped_ ABSL_GUARDED_BY(mu_) = false;
+  std::set<grpc::ClientContext*> calls_ ABSL_GUARDED_BY(mu_);
+};
+
+}  // namespace keel::server

@@ -1,0 +1,114 @@
+#pragma once
+
+#include <grpcpp/alarm.h>
+#include <grpcpp/channel.h>
+
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "base/url.h"
+#include "proto/raft.grpc.pb.h"
+#include "raft/message.h"
+#include "server/peer/peer_identity.h"
+
+namespace keel::server {
+
+struct PeerLinkOptions {
+  raft::MemberId peer;
+  std::vector<Url> urls;  // Not empty; tried in turn.
+  size_t queue_bytes_max = 0;
+  size_t queue_messages_max = 0;
+  size_t message_bytes_max = 0;
+};
+
+// Raft messages to one peer, over one stream that is dialled again, soon and for ever, when it breaks.
+//
+// What has queued since the last write leaves as one frame. While a stream is up, or being opened for the first time,
+// messages queue up to the bounds; beyond them, and while the peer cannot be reached, they are dropped: Raft sends
+// again, and old messages are worth nothing to a peer that comes back.
+//
+// Thread-safe. `unreachable` is called once per episode (the stream broke, the peer cannot be dialled, the queue ran
+// over), on any thread that sends or on gRPC's, without locks held.
+class PeerLink {
+ public:
+  PeerLink(const PeerLinkOptions& options, const PeerIdentity* identity, std::function<void()> unreachable);
+  // REQUIRES: stopped, if started.
+  ~PeerLink();
+
+  PeerLink(const PeerLink&) = delete;
+  PeerLink& operator=(const PeerLink&) = delete;
+
+  void Start();
+
+  // Takes the messages, in order. Never blocks.
+  void Send(std::vector<raft::Message> messages);
+
+  // In two steps so that many links end together: the first cancels, the second blocks until nothing runs.
+  void BeginStop();
+  void AwaitStopped();
+
+  raft::MemberId peer() const { return options_.peer; }
+  bool connected() const { return connected_.load(std::memory_order_relaxed); }
+  uint64_t sent_bytes() const { return sent_bytes_.load(std::memory_order_relaxed); }
+  uint64_t sent_failures() const { return sent_failures_.load(std::memory_order_relaxed); }
+
+ private:
+  class Stream;
+
+  enum class State {
+    kOpening,      // First attempt after start or after a working stream.
+    kUp,           // The peer has accepted us.
+    kUnreachable,  // The last attempt failed.
+    kStopped,
+  };
+  // Of the current stream. Only one write at a time, and none may begin once the stream has ended.
+  enum class Writer { kIdle, kBusy, kEnded };
+
+  void Dial();
+  void DialLater(absl::Duration delay) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
+  // From the stream, on gRPC's threads.
+  void OnAccepted(Stream* stream);
+  void OnWritten(Stream* stream, bool ok);
+  void OnBroken(Stream* stream);
+  void OnStreamDone(Stream* stream, const absl::Status& status);
+
+  // Moves what fits one frame out of the queue; false, and the writer idle, when nothing waits.
+  bool TakeFrame(std::vector<raft::Message>* messages) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void ClearQueue() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Whether the caller must tell, once it holds no lock.
+  bool BeginEpisode() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
+  const PeerLinkOptions options_;
+  const PeerIdentity& identity_;
+  const std::function<void()> unreachable_;
+  std::vector<std::unique_ptr<raftpb::RaftTransport::Stub>> stubs_;  // One per URL.
+
+  mutable absl::Mutex mu_;
+  State state_ ABSL_GUARDED_BY(mu_) = State::kOpening;
+  Writer writer_ ABSL_GUARDED_BY(mu_) = Writer::kEnded;
+  std::unique_ptr<Stream> stream_ ABSL_GUARDED_BY(mu_);  // Deleted in its OnDone.
+  std::unique_ptr<grpc::Alarm> alarm_ ABSL_GUARDED_BY(mu_);
+  int alarms_ ABSL_GUARDED_BY(mu_) = 0;  // Whose callback has not returned.
+  size_t attempt_ ABSL_GUARDED_BY(mu_) = 0;
+  absl::Duration retry_delay_ ABSL_GUARDED_BY(mu_);
+  bool in_episode_ ABSL_GUARDED_BY(mu_) = false;
+  std::string last_error_ ABSL_GUARDED_BY(mu_);  // Logged once, not at every attempt.
+  std::deque<raft::Message> queue_ ABSL_GUARDED_BY(mu_);
+  size_t queue_bytes_ ABSL_GUARDED_BY(mu_) = 0;
+
+  std::atomic<bool> connected_{false};
+  std::atomic<uint64_t> sent_bytes_{0};
+  std::atomic<uint64_t> sent_failures_{0};
+};
+
+}  // namespace keel::server
