@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -11,6 +12,7 @@
 #include "absl/time/time.h"
 #include "base/log.h"
 #include "base/url.h"
+#include "server/metrics.h"
 
 namespace keel::server {
 
@@ -30,6 +32,8 @@ struct Config {
   std::vector<Url> listen_peer_urls;
   std::vector<Url> initial_advertise_peer_urls;
   std::vector<InitialMember> initial_cluster;
+  // The operator named the cluster, as opposed to the default of this member alone. Set by Validate().
+  bool initial_cluster_given = false;
   InitialClusterState initial_cluster_state = InitialClusterState::kNew;
   std::string initial_cluster_token = "etcd-cluster";
 
@@ -48,14 +52,24 @@ struct Config {
   absl::Duration grpc_keepalive_interval = absl::Hours(2);
   absl::Duration grpc_keepalive_timeout = absl::Seconds(20);
 
+  MetricsDetail metrics = MetricsDetail::kBasic;
   LogLevel log_level = LogLevel::kInfo;
   LogFormat log_format = LogFormat::kJson;
   std::vector<std::string> log_outputs = {"default"};
 
-  // kInvalidArgument says which flag, which value and what to do. Fills defaults that depend on others (data_dir,
-  // initial_cluster). Nothing on disk or network is touched.
+  // kInvalidArgument says which flag, which value and what to do. Fills what was left empty: data_dir, the URLs
+  // (localhost:2379 and 2380) and initial_cluster (this member alone). Call it once; nothing on disk or network is
+  // touched.
   absl::Status Validate();
+  // What only a first start needs: initial_cluster names this member, at the URLs it advertises. A member that has data
+  // knows its cluster from there and these flags are not looked at any more.
+  // REQUIRES: Validate() was OK.
+  absl::Status ValidateFirstStart() const;
 };
+
+// "n1=http://a:2380,n1=http://b:2380,n2=...": members in the order they first appear.
+absl::StatusOr<std::vector<InitialMember>> ParseInitialCluster(std::string_view text);
+std::string FormatInitialCluster(const std::vector<InitialMember>& members);
 
 // First eight bytes, big-endian, of SHA-1 over sorted peer URLs and token (operations.md section 1.8).
 uint64_t ComputeMemberId(const std::vector<Url>& peer_urls, std::string_view token);

@@ -3,9 +3,11 @@
 // Counters and gauges under the names that etcd's dashboards and alerts query (operations.md section 3).
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
@@ -13,13 +15,15 @@
 namespace keel::server {
 
 struct Member;
+struct PeerCounters;
 
 enum class RpcKind { kUnary, kServerStream, kBidiStream };
+enum class MetricsDetail { kBasic, kExtensive };  // --metrics; extensive adds latency histograms per method.
 
 // Thread-safe; recording costs a lookup and an atomic add.
 class Metrics {
  public:
-  static std::unique_ptr<Metrics> Create();
+  static std::unique_ptr<Metrics> Create(MetricsDetail detail = MetricsDetail::kBasic);
   virtual ~Metrics() = default;
 
   // One RPC from start to end. `service` as in "etcdserverpb.KV", `method` as in "Put".
@@ -29,6 +33,11 @@ class Metrics {
   virtual void LogSynced(absl::Duration took, size_t bytes) = 0;
   virtual void LeaderChanged(bool has_leader, bool is_leader) = 0;
   virtual void HealthChecked(bool ok) = 0;
+  // One check of a probe, e.g. "readyz", "linearizable_read".
+  virtual void ProbeChecked(std::string_view /*probe*/, std::string_view /*check*/, bool /*ok*/) {}
+
+  // Where Render() finds the peers' counters. Before the first Render(); what it borrows outlives the metrics.
+  virtual void SetPeers(std::function<std::vector<PeerCounters>()> /*peers*/) {}
 
   // Prometheus text format 0.0.4. Gauges are read off `member` now.
   virtual std::string Render(const Member& member) = 0;

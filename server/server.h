@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <memory>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -19,6 +20,12 @@ class Server {
   // once, on any thread, when the member cannot go on (a failed disk); the process should then end with code 1.
   static absl::StatusOr<std::unique_ptr<Server>> Start(Config config, std::function<void(absl::Status)> on_fatal);
   virtual ~Server() = default;
+
+  // `ready` is called once, on any thread: when this member's name and client URLs have been published through the log,
+  // so the group works; at once when that has happened already. Call it once; must not block.
+  virtual void OnReady(std::function<void()> ready) = 0;
+  // What clients and peers can really connect to (port 0 resolved).
+  virtual std::vector<Url> client_addresses() const = 0;
 
   // Stops serving, ends streams with Unavailable, flushes and closes. Idempotent; blocks for at most about a second.
   virtual void Stop() = 0;

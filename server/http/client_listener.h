@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "base/url.h"
 #include "server/http/http_handler.h"
 
@@ -22,8 +23,14 @@ class ClientListener {
   struct Options {
     std::vector<Url> listen;  // --listen-client-urls
     size_t http_body_bytes_max = 2u << 20;
-    absl::Duration first_bytes_timeout = absl::Seconds(10);  // A connection that says nothing is closed.
-    size_t connections_max = 0;                              // 0: what the descriptor limit allows, less a reserve.
+    size_t http_header_bytes_max = 64u << 10;
+    absl::Duration first_bytes_timeout = absl::Seconds(10);   // A connection that says nothing is closed.
+    absl::Duration http_request_timeout = absl::Seconds(30);  // From the first byte of a request to its last.
+    absl::Duration http_write_timeout = absl::Seconds(30);    // For a response to be taken.
+    absl::Duration http_idle_timeout = absl::Minutes(5);      // Between two requests.
+    // Undecided and HTTP connections at once. Beside it, connections of any kind are closed at once when fewer than 150
+    // descriptors are left to the process, so that the log and the peers can always open theirs.
+    size_t connections_max = 10000;
   };
 
   // Binds, so that a port in use is known before anything else is done; accepts nothing yet. kUnavailable "listen tcp

@@ -1,0 +1,33 @@
+#pragma once
+
+// Tells the cluster this member's name and client URLs, through the log, as soon as that is possible.
+
+#include <functional>
+#include <memory>
+
+#include "absl/time/time.h"
+#include "base/clock.h"
+#include "proto/command.pb.h"
+#include "server/proposer.h"
+
+namespace keel::server {
+
+// Thread-safe. Retries until it is applied, or until Stop().
+class AttributePublisher {
+ public:
+  struct Options {
+    command::MemberAttributes attributes;
+    absl::Duration attempt_timeout = absl::Seconds(7);
+    absl::Duration retry_after = absl::Milliseconds(100);
+  };
+
+  // `proposer` and `clock` outlive it. `published` is called once, on its thread.
+  static std::unique_ptr<AttributePublisher> Start(const Options& options, Proposer* proposer, const Clock* clock,
+                                                   std::function<void()> published);
+  virtual ~AttributePublisher() = default;
+
+  // Ends the thread; idempotent, blocks. An attempt in flight is not waited for.
+  virtual void Stop() = 0;
+};
+
+}  // namespace keel::server

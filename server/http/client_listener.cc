@@ -1,0 +1,244 @@
+#include "server/http/client_listener.h"
+
+#include <fcntl.h>
+#include <grpcpp/security/server_credentials.h>
+#include <grpcpp/server_builder.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <functional>
+#include <thread>
+#include <unordered_map>
+
+#include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
+#include "base/check.h"
+#include "base/log.h"
+#include "server/http/http_connection.h"
+#include "server/http/listen_socket.h"
+
+namespace keel::server {
+namespace {
+
+namespace asio = boost::asio;
+
+constexpr int kReservedDescriptors = 150;  // operations.md section 1.8.
+constexpr auto kAcceptPause = std::chrono::milliseconds(100);
+
+int DescriptorLimit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur > 1 << 30) return 1 << 30;
+  return static_cast<int>(limit.rlim_cur);
+}
+
+int FamilyOf(int fd) {
+  sockaddr_storage address{};
+  socklen_t size = sizeof address;
+  getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size);
+  return address.ss_family;
+}
+
+// The I/O thread's world. Answers that come late hold it weakly, so it may be gone by then.
+struct Loop {
+  asio::io_context context{1};
+};
+
+// One listening socket; accepts for as long as it is open. Owned by the I/O thread once started.
+class Acceptor {
+ public:
+  Acceptor(asio::io_context& context, const ListenSocket& socket, std::function<void(int fd, int family)> accepted)
+      : url_(socket.url),
+        descriptor_(context, socket.fd),
+        pause_(context),
+        accepted_(std::move(accepted)),
+        family_(FamilyOf(socket.fd)),
+        descriptor_limit_(DescriptorLimit()) {}
+
+  ~Acceptor() {
+    if (url_.is_unix()) unlink(url_.path.c_str());
+  }
+
+  const Url& url() const { return url_; }
+
+  void Accept() {
+    descriptor_.async_wait(asio::posix::stream_descriptor::wait_read, [this](boost::system::error_code error) {
+      if (error) return;  // Closed.
+      AcceptAllWaiting();
+    });
+  }
+
+  void Close() {
+    boost::system::error_code ignored;
+    descriptor_.close(ignored);
+    pause_.cancel();
+  }
+
+ private:
+  void AcceptAllWaiting() {
+    while (true) {
+      const int fd = accept4(descriptor_.native_handle(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
+      if (fd >= 0) {
+        // Descriptors are given out lowest first, so a high one means that few are left.
+        if (fd >= descriptor_limit_ - kReservedDescriptors) {
+          close(fd);
+          WarnOfShortage();
+        } else {
+          accepted_(fd, family_);
+        }
+        continue;
+      }
+      if (errno == EAGAIN || errno == EWOULDBLOCK) return Accept();
+      if (errno == EINTR || errno == ECONNABORTED) continue;
+      // Out of descriptors or memory: the connection stays in the backlog; try again a little later.
+      WarnOfShortage();
+      pause_.expires_after(kAcceptPause);
+      pause_.async_wait([this](boost::system::error_code error) {
+        if (!error) Accept();
+      });
+      return;
+    }
+  }
+
+  void WarnOfShortage() {
+    const auto now = std::chrono::steady_clock::now();
+    if (now < next_warning_) return;
+    next_warning_ = now + std::chrono::seconds(10);
+    KEEL_LOG_WARN(
+        "rejected connection on client endpoint",
+        {{"address", url_.ToString()}, {"error", "too few file descriptors left; raise the limit (ulimit -n)"}});
+  }
+
+  const Url url_;
+  asio::posix::stream_descriptor descriptor_;
+  asio::steady_timer pause_;
+  const std::function<void(int, int)> accepted_;
+  const int family_;
+  const int descriptor_limit_;
+  std::chrono::steady_clock::time_point next_warning_{};
+};
+
+class ClientListenerImpl final : public ClientListener {
+ public:
+  ClientListenerImpl(const Options& options, std::vector<ListenSocket> sockets) : loop_(std::make_shared<Loop>()) {
+    context_.options = options;
+    context_.closed = [this](HttpConnection* connection) { connections_.erase(connection); };
+    context_.post = [weak = std::weak_ptr<Loop>(loop_)](std::function<void()> work) {
+      if (auto loop = weak.lock()) asio::post(loop->context, std::move(work));
+    };
+    for (const ListenSocket& socket : sockets) {
+      addresses_.push_back(socket.url);
+      acceptors_.push_back(
+          std::make_unique<Acceptor>(loop_->context, socket, [this](int fd, int family) { OnAccepted(fd, family); }));
+    }
+  }
+
+  ~ClientListenerImpl() override { Stop(); }
+
+  void AttachGrpc(grpc::ServerBuilder* builder) override {
+    using ConnectionType = grpc::ServerBuilder::experimental_type::ExternalConnectionType;
+    grpc_ = builder->experimental().AddExternalConnectionAcceptor(ConnectionType::FROM_FD,
+                                                                  grpc::InsecureServerCredentials());
+    context_.take_http2 = [this](int fd, std::string_view read) {
+      grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters parameters;
+      parameters.fd = fd;
+      const grpc::Slice slice(read.data(), read.size());
+      parameters.read_buffer = grpc::ByteBuffer(&slice, 1);
+      grpc_->HandleNewConnection(&parameters);
+    };
+  }
+
+  void Start(HttpHandler* handler) override {
+    absl::MutexLock lock(&mu_);
+    KEEL_CHECK(!started_);
+    if (stopped_) return;
+    started_ = true;
+    context_.handler = handler;
+    for (const auto& acceptor : acceptors_) acceptor->Accept();
+    thread_ = std::thread([this] { loop_->context.run(); });
+  }
+
+  void Stop() override {
+    absl::MutexLock lock(&mu_);
+    if (stopped_) return;
+    stopped_ = true;
+    if (started_) {
+      asio::post(loop_->context, [this] { CloseAll(); });
+      thread_.join();  // The loop ends when nothing is left to wait for.
+    } else {
+      CloseAll();
+    }
+  }
+
+  std::vector<Url> addresses() const override { return addresses_; }
+
+ private:
+  void OnAccepted(int fd, int family) {
+    if (family != AF_UNIX) {
+      const int on = 1;
+      setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    }
+    if (connections_.size() >= context_.options.connections_max) {
+      close(fd);
+      return;
+    }
+    HttpConnection::Socket socket(loop_->context);
+    boost::system::error_code error;
+    socket.assign(asio::generic::stream_protocol(family, 0), fd, error);
+    if (error) {
+      close(fd);
+      return;
+    }
+    auto connection = std::make_shared<HttpConnection>(std::move(socket), &context_);
+    connections_.emplace(connection.get(), connection);
+    connection->Start();
+  }
+
+  void CloseAll() {
+    for (const auto& acceptor : acceptors_) acceptor->Close();
+    auto connections = std::move(connections_);
+    connections_.clear();
+    for (const auto& [raw, connection] : connections) connection->Close();
+  }
+
+  const std::shared_ptr<Loop> loop_;
+  std::vector<Url> addresses_;
+  HttpConnection::Context context_;  // Fixed once started.
+  std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> grpc_;
+
+  absl::Mutex mu_;  // Start and Stop; not taken by the I/O thread.
+  bool started_ ABSL_GUARDED_BY(mu_) = false;
+  bool stopped_ ABSL_GUARDED_BY(mu_) = false;
+  std::thread thread_ ABSL_GUARDED_BY(mu_);
+
+  // The I/O thread's. Destroyed before the loop, connections first.
+  std::vector<std::unique_ptr<Acceptor>> acceptors_;
+  std::unordered_map<HttpConnection*, std::shared_ptr<HttpConnection>> connections_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<ClientListener>> ClientListener::Bind(const Options& options) {
+  std::vector<ListenSocket> sockets;
+  for (const Url& url : options.listen) {
+    absl::StatusOr<ListenSocket> socket = OpenListenSocket(url);
+    if (!socket.ok()) {
+      for (const ListenSocket& open : sockets) {
+        close(open.fd);
+        if (open.url.is_unix()) unlink(open.url.path.c_str());
+      }
+      return socket.status();
+    }
+    sockets.push_back(*std::move(socket));
+  }
+  return std::make_unique<ClientListenerImpl>(options, std::move(sockets));
+}
+
+}  // namespace keel::server

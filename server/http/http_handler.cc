@@ -1,0 +1,135 @@
+#include "server/http/http_handler.h"
+
+#include "absl/strings/str_cat.h"
+#include "base/version.h"
+#include "server/http/health.h"
+#include "server/http/query.h"
+#include "server/metrics.h"
+
+namespace keel::server {
+namespace {
+
+constexpr const char kPlainText[] = "text/plain; charset=utf-8";
+
+HttpResponse Text(int status, std::string body) {
+  return {.status = status, .headers = {{"Content-Type", kPlainText}}, .body = std::move(body)};
+}
+
+// As Go's http.Error writes them, which scripts compare.
+HttpResponse ErrorText(int status, absl::string_view body) {
+  HttpResponse response = Text(status, absl::StrCat(body, "\n"));
+  response.headers.emplace_back("X-Content-Type-Options", "nosniff");
+  return response;
+}
+
+HttpResponse MethodNotAllowed() {
+  HttpResponse response = Text(405, "Method Not Allowed");
+  response.headers.emplace_back("Allow", "GET");
+  return response;
+}
+
+// Every response of the client port tells browsers that they may read it.
+HttpResponse WithCors(HttpResponse response) {
+  response.headers.emplace_back("Access-Control-Allow-Methods", "POST, GET, OPTIONS, PUT, DELETE");
+  response.headers.emplace_back("Access-Control-Allow-Origin", "*");
+  response.headers.emplace_back("Access-Control-Allow-Headers", "accept, content-type, authorization");
+  return response;
+}
+
+using Done = absl::AnyInvocable<void(HttpResponse)>;
+
+class HttpHandlerImpl final : public HttpHandler {
+ public:
+  explicit HttpHandlerImpl(const Member* member) : member_(*member), health_(member) {}
+
+  void Handle(HttpRequest request, Done raw_done) override {
+    Done done = [raw_done = std::move(raw_done)](HttpResponse response) mutable {
+      raw_done(WithCors(std::move(response)));
+    };
+    if (request.method == "OPTIONS") {
+      done({.status = 200});
+    } else if (request.path == "/health") {
+      if (RefusedMethod(request, &done)) return;
+      Health(ParseQuery(request.query), std::move(done));
+    } else if (IsProbePath(request.path, "/livez")) {
+      Probe(ProbeKind::kLive, request, std::move(done));
+    } else if (IsProbePath(request.path, "/readyz")) {
+      Probe(ProbeKind::kReady, request, std::move(done));
+    } else if (request.path == "/version") {
+      if (RefusedMethod(request, &done)) return;
+      done(Version());
+    } else if (request.path == "/metrics") {
+      done({.status = 200,
+            .headers = {{"Content-Type", "text/plain; version=0.0.4; charset=utf-8"}},
+            .body = member_.metrics->Render(member_)});
+    } else {
+      done(NotFound());
+    }
+  }
+
+ private:
+  static HttpResponse NotFound() { return ErrorText(404, "404 page not found"); }
+
+  static bool RefusedMethod(const HttpRequest& request, Done* done) {
+    if (request.method == "GET") return false;
+    (*done)(MethodNotAllowed());
+    return true;
+  }
+
+  static bool IsProbePath(const std::string& path, absl::string_view root) {
+    return path == root || (path.size() > root.size() && path.compare(0, root.size(), root.data(), root.size()) == 0 &&
+                            path[root.size()] == '/');
+  }
+
+  void Health(const Query& query, Done done) {
+    health_.Check(query, [this, done = std::move(done)](std::string reason) mutable {
+      member_.metrics->HealthChecked(reason.empty());
+      if (reason.empty()) {
+        done(Text(200, R"({"health":"true","reason":""})"));
+      } else {
+        done(ErrorText(503, absl::StrCat(R"({"health":"false","reason":")", reason, R"("})")));
+      }
+    });
+  }
+
+  void Probe(ProbeKind kind, const HttpRequest& request, Done done) {
+    const absl::string_view root = kind == ProbeKind::kLive ? "/livez" : "/readyz";
+    std::vector<ProbeCheck> checks = ChecksOf(kind);
+    if (request.path.size() > root.size()) {
+      const std::string wanted = request.path.substr(root.size() + 1);
+      std::erase_if(checks, [&](ProbeCheck check) { return wanted != NameOf(check); });
+      if (checks.empty()) return done(NotFound());
+    }
+    if (RefusedMethod(request, &done)) return;
+    const Query query = ParseQuery(request.query);
+    const bool verbose = query.Has("verbose");
+    health_.Probe(kind, std::move(checks), query.All("exclude"),
+                  [verbose, done = std::move(done)](ProbeResult result) mutable {
+                    if (!result.ok) return done(ErrorText(503, result.lines));
+                    HttpResponse response = Text(200, verbose ? result.lines + "ok\n" : "ok\n");
+                    response.headers.emplace_back("X-Content-Type-Options", "nosniff");
+                    done(std::move(response));
+                  });
+  }
+
+  HttpResponse Version() const {
+    // Before its first election a new cluster has agreed on nothing, its version included.
+    const bool decided = member_.node->commit().value() > 0;
+    return {.status = 200,
+            .headers = {{"Content-Type", "application/json"}},
+            .body = absl::StrCat(R"({"etcdserver":")", kProtocolVersion, R"(","etcdcluster":")",
+                                 decided ? kProtocolClusterVersion : "not_decided", R"(","storage":")",
+                                 decided ? kProtocolClusterVersion : "unknown", R"("})")};
+  }
+
+  const Member& member_;
+  HealthChecks health_;
+};
+
+}  // namespace
+
+std::unique_ptr<HttpHandler> HttpHandler::Create(const Member* member) {
+  return std::make_unique<HttpHandlerImpl>(member);
+}
+
+}  // namespace keel::server

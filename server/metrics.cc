@@ -1,0 +1,387 @@
+#include "server/metrics.h"
+
+#include <dirent.h>
+#include <prometheus/counter.h>
+#include <prometheus/gauge.h>
+#include <prometheus/histogram.h>
+#include <prometheus/registry.h>
+#include <prometheus/text_serializer.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <fstream>
+#include <map>
+#include <sstream>
+#include <utility>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/clock.h"
+#include "base/string_view.h"
+#include "base/version.h"
+#include "server/member.h"
+#include "server/peer/peer_network.h"
+#include "server/rpc_catalogue.h"
+
+namespace keel::server {
+namespace {
+
+using prometheus::Counter;
+using prometheus::Gauge;
+using prometheus::Histogram;
+
+constexpr int64_t kDefaultQuotaBytes = int64_t{2} << 30;
+
+constexpr std::array<const char*, 17> kCodeNames = {
+    "OK",       "Canceled",       "Unknown",          "InvalidArgument",   "DeadlineExceeded",
+    "NotFound", "AlreadyExists",  "PermissionDenied", "ResourceExhausted", "FailedPrecondition",
+    "Aborted",  "OutOfRange",     "Unimplemented",    "Internal",          "Unavailable",
+    "DataLoss", "Unauthenticated"};
+
+const char* TypeName(RpcKind kind) {
+  switch (kind) {
+    case RpcKind::kUnary:
+      return "unary";
+    case RpcKind::kServerStream:
+      return "server_stream";
+    case RpcKind::kBidiStream:
+      return "bidi_stream";
+  }
+  return "";
+}
+
+// start, start * 2, ... : the notation E(start, 2, count) of the contract.
+Histogram::BucketBoundaries Exponential(double start, int count) {
+  Histogram::BucketBoundaries bounds;
+  for (int i = 0; i < count; ++i, start *= 2) bounds.push_back(start);
+  return bounds;
+}
+
+// Writes need a log entry; when one ends so, its proposal was not confirmed.
+bool IsFailedProposal(std::string_view service, std::string_view method, absl::StatusCode code) {
+  if (code != absl::StatusCode::kUnavailable && code != absl::StatusCode::kDeadlineExceeded) return false;
+  return (service == "etcdserverpb.KV" && method != "Range" && method != "RangeStream") || method == "LeaseGrant" ||
+         method == "LeaseRevoke";
+}
+
+struct ProcessFacts {
+  double cpu_seconds = 0;
+  double resident_bytes = 0;
+  double virtual_bytes = 0;
+  double open_fds = 0;
+  double max_fds = 0;
+};
+
+ProcessFacts ReadProcessFacts() {
+  ProcessFacts facts;
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  facts.cpu_seconds = static_cast<double>(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+                      static_cast<double>(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1e-6;
+  std::ifstream statm("/proc/self/statm");
+  double total_pages = 0;
+  double resident_pages = 0;
+  if (statm >> total_pages >> resident_pages) {
+    const double page = static_cast<double>(sysconf(_SC_PAGESIZE));
+    facts.virtual_bytes = total_pages * page;
+    facts.resident_bytes = resident_pages * page;
+  }
+  if (DIR* dir = opendir("/proc/self/fd"); dir != nullptr) {
+    while (const dirent* entry = readdir(dir)) facts.open_fds += entry->d_name[0] != '.';
+    closedir(dir);
+    facts.open_fds -= 1;  // The directory itself.
+  }
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) == 0) facts.max_fds = static_cast<double>(limit.rlim_cur);
+  return facts;
+}
+
+double NowSeconds() { return absl::ToDoubleSeconds(absl::Now() - absl::UnixEpoch()); }
+
+// A counter that follows a total kept elsewhere.
+class Follower {
+ public:
+  explicit Follower(Counter* counter) : counter_(counter) {}
+  void MoveTo(double total) {
+    if (total > counter_->Value()) counter_->Increment(total - counter_->Value());
+  }
+
+ private:
+  Counter* counter_;
+};
+
+// Lock order: mu_ only; recording takes no lock.
+class MetricsImpl final : public Metrics {
+ public:
+  explicit MetricsImpl(MetricsDetail detail) {
+    for (const RpcMethod& rpc : RpcCatalogue()) AddRpc(rpc, detail);
+    log_sync_ = &AddHistogram("etcd_disk_wal_fsync_duration_seconds", "Seconds that a sync of the log took.",
+                              Exponential(0.001, 14));
+    log_written_ = &AddGauge("etcd_disk_wal_write_bytes_total", "Bytes written to the log.");
+    leader_changes_ = &AddCounter("etcd_server_leader_changes_seen_total", "Leader changes seen.");
+    health_ok_ = &AddCounter("etcd_server_health_success", "Successful health checks.");
+    health_failed_ = &AddCounter("etcd_server_health_failures", "Failed health checks.");
+    proposals_failed_ = &AddCounter("etcd_server_proposals_failed_total", "Writes that ended unconfirmed.");
+    AddMemberGauges();
+    AddProcessGauges();
+  }
+
+  void RpcStarted(std::string_view service, std::string_view method, RpcKind kind) override {
+    const Rpc* rpc = FindRpc(service, method);
+    if (rpc == nullptr) return;
+    rpc->started->Increment();
+    if (kind != RpcKind::kBidiStream) rpc->received->Increment();
+  }
+
+  void RpcHandled(std::string_view service, std::string_view method, RpcKind kind, absl::StatusCode code,
+                  absl::Duration took) override {
+    const Rpc* rpc = FindRpc(service, method);
+    if (rpc == nullptr) return;
+    const auto index = static_cast<size_t>(code);
+    rpc->handled[index < kCodeNames.size() ? index : 2]->Increment();
+    if (kind != RpcKind::kUnary) return;
+    if (code == absl::StatusCode::kOk) rpc->sent->Increment();
+    if (rpc->seconds != nullptr) rpc->seconds->Observe(absl::ToDoubleSeconds(took));
+    if (IsFailedProposal(service, method, code)) proposals_failed_->Increment();
+  }
+
+  void LogSynced(absl::Duration took, size_t bytes) override {
+    log_sync_->Observe(absl::ToDoubleSeconds(took));
+    log_written_->Increment(static_cast<double>(bytes));
+  }
+
+  void LeaderChanged(bool has_leader, bool is_leader) override {
+    has_leader_->Set(has_leader);
+    is_leader_->Set(is_leader);
+    if (has_leader) leader_changes_->Increment();
+  }
+
+  void HealthChecked(bool ok) override { (ok ? health_ok_ : health_failed_)->Increment(); }
+
+  void ProbeChecked(std::string_view probe, std::string_view check, bool ok) override {
+    const prometheus::Labels labels = {{"type", std::string(probe)}, {"name", std::string(check)}};
+    prometheus::Labels with_status = labels;
+    with_status.emplace("status", ok ? "success" : "error");
+    probe_result_.Add(labels).Set(ok);
+    probe_total_.Add(with_status).Increment();
+  }
+
+  void SetPeers(std::function<std::vector<PeerCounters>()> peers) override {
+    absl::MutexLock lock(&mu_);
+    peers_ = std::move(peers);
+  }
+
+  std::string Render(const Member& member) override {
+    absl::MutexLock lock(&mu_);
+    ReadMember(member);
+    ReadPeers(member);
+    ReadProcess();
+    std::ostringstream out;
+    prometheus::TextSerializer().Serialize(out, registry_.Collect());
+    return out.str();
+  }
+
+ private:
+  struct Rpc {
+    Counter* started = nullptr;
+    Counter* received = nullptr;
+    Counter* sent = nullptr;
+    Histogram* seconds = nullptr;  // Extensive only: it costs a lock.
+    std::array<Counter*, 17> handled{};
+  };
+
+  Counter& AddCounter(const std::string& name, const std::string& help) {
+    return prometheus::BuildCounter().Name(name).Help(help).Register(registry_).Add({});
+  }
+  Gauge& AddGauge(const std::string& name, const std::string& help) {
+    return prometheus::BuildGauge().Name(name).Help(help).Register(registry_).Add({});
+  }
+  Histogram& AddHistogram(const std::string& name, const std::string& help, const Histogram::BucketBoundaries& bounds) {
+    return prometheus::BuildHistogram().Name(name).Help(help).Register(registry_).Add({}, bounds);
+  }
+
+  // Every method with every code, at 0, so that rate() and absent() work from the start.
+  void AddRpc(const RpcMethod& method, MetricsDetail detail) {
+    const prometheus::Labels labels = {
+        {"grpc_method", method.method}, {"grpc_service", method.service}, {"grpc_type", TypeName(method.kind)}};
+    Rpc rpc;
+    rpc.started = &rpc_started_.Add(labels);
+    rpc.received = &rpc_received_.Add(labels);
+    rpc.sent = &rpc_sent_.Add(labels);
+    if (detail == MetricsDetail::kExtensive) {
+      rpc.seconds =
+          &rpc_seconds_.Add(labels, Histogram::BucketBoundaries{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10});
+    }
+    for (size_t i = 0; i < kCodeNames.size(); ++i) {
+      prometheus::Labels with_code = labels;
+      with_code.emplace("grpc_code", kCodeNames[i]);
+      rpc.handled[i] = &rpc_handled_.Add(with_code);
+    }
+    rpcs_.emplace(std::pair<absl::string_view, absl::string_view>(method.service, method.method), rpc);
+  }
+
+  const Rpc* FindRpc(std::string_view service, std::string_view method) const {
+    const auto found = rpcs_.find(std::pair(ToAbsl(service), ToAbsl(method)));
+    return found == rpcs_.end() ? nullptr : &found->second;
+  }
+
+  void AddMemberGauges() {
+    has_leader_ = &AddGauge("etcd_server_has_leader", "1 when a leader is known.");
+    is_leader_ = &AddGauge("etcd_server_is_leader", "1 when this member leads.");
+    const auto add = [this](const char* name, const char* help) { gauges_.emplace(name, &AddGauge(name, help)); };
+    add("etcd_server_is_learner", "1 when this member does not vote.");
+    add("etcd_server_proposals_committed_total", "The commit index.");
+    add("etcd_server_proposals_applied_total", "The applied index.");
+    add("etcd_server_proposals_pending", "Proposals that wait for a leader.");
+    add("etcd_server_quota_backend_bytes", "Bytes of data at which puts are refused; 0: no limit.");
+    add("etcd_mvcc_db_total_size_in_bytes", "Bytes allocated by the state.");
+    add("etcd_mvcc_db_total_size_in_use_in_bytes", "Bytes of live state, estimated.");
+    add("etcd_debugging_mvcc_keys_total", "Live keys.");
+    add("etcd_debugging_mvcc_current_revision", "The revision of the keyspace.");
+    add("etcd_debugging_mvcc_compact_revision", "The revision below which history is gone.");
+    add("etcd_debugging_mvcc_watch_stream_total", "Open watch streams.");
+    add("etcd_debugging_mvcc_watcher_total", "Watchers.");
+    add("etcd_debugging_mvcc_slow_watcher_total", "Watchers that lag behind.");
+    watch_events_ = &AddCounter("etcd_debugging_mvcc_events_total", "Events sent to watchers.");
+  }
+
+  void AddProcessGauges() {
+    const auto add = [this](const char* name, const char* help) { gauges_.emplace(name, &AddGauge(name, help)); };
+    add("process_resident_memory_bytes", "Resident memory in bytes.");
+    add("process_virtual_memory_bytes", "Virtual memory in bytes.");
+    add("process_open_fds", "Open file descriptors.");
+    add("process_max_fds", "Limit of open file descriptors.");
+    add("os_fd_used", "Used file descriptors.");
+    add("os_fd_limit", "Limit of file descriptors.");
+    AddGauge("process_start_time_seconds", "Unix time at which the process started.").Set(NowSeconds());
+    cpu_seconds_ = &AddCounter("process_cpu_seconds_total", "CPU time used, in seconds.");
+  }
+
+  void Set(const char* name, double value) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { gauges_.at(name)->Set(value); }
+
+  void ReadMember(const Member& member) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    const raft::NodeStatus status = member.node->status();
+    has_leader_->Set(status.core.leader != raft::kNobody);
+    is_leader_->Set(status.core.role == raft::Role::kLeader);
+    Set("etcd_server_is_learner", status.core.membership.IsLearner(raft::MemberId{member.member_id}));
+    Set("etcd_server_proposals_committed_total", static_cast<double>(status.core.commit.value()));
+    Set("etcd_server_proposals_applied_total", static_cast<double>(status.core.applied.value()));
+    Set("etcd_server_proposals_pending", static_cast<double>(status.pending_proposals));
+    const int64_t quota = member.limits.quota_bytes;
+    Set("etcd_server_quota_backend_bytes",
+        static_cast<double>(quota == 0 ? kDefaultQuotaBytes : std::max<int64_t>(quota, 0)));
+
+    const storage::StateSizes sizes = member.store->sizes();
+    Set("etcd_mvcc_db_total_size_in_bytes", static_cast<double>(sizes.allocated_bytes));
+    Set("etcd_mvcc_db_total_size_in_use_in_bytes", static_cast<double>(sizes.in_use_bytes));
+    Set("etcd_debugging_mvcc_keys_total", static_cast<double>(sizes.live_keys));
+    Set("etcd_debugging_mvcc_current_revision", static_cast<double>(member.store->current_revision().value()));
+    Set("etcd_debugging_mvcc_compact_revision", static_cast<double>(member.store->compact_revision().value()));
+
+    const WatchHub::Stats watch = member.watch->stats();
+    Set("etcd_debugging_mvcc_watch_stream_total", static_cast<double>(watch.streams));
+    Set("etcd_debugging_mvcc_watcher_total", static_cast<double>(watch.watchers));
+    Set("etcd_debugging_mvcc_slow_watcher_total", static_cast<double>(watch.lagging_watchers));
+    Follower(watch_events_).MoveTo(static_cast<double>(watch.events_total));
+
+    server_id_.Add({{"server_id", absl::StrCat(absl::Hex(member.member_id))}}).Set(1);
+    server_version_.Add({{"server_version", kProtocolVersion}}).Set(1);
+    const std::vector<std::string> parts = absl::StrSplit(kProtocolClusterVersion, '.');
+    cluster_version_.Add({{"cluster_version", absl::StrCat(parts[0], ".", parts[1])}}).Set(1);
+    for (auto& [labels, gauge] : alarms_seen_) gauge->Set(0);
+    for (const etcdserverpb::AlarmMember& alarm : member.store->alarms()) {
+      const prometheus::Labels labels = {{"server_id", absl::StrCat(absl::Hex(alarm.memberid()))},
+                                         {"alarm_type", etcdserverpb::AlarmType_Name(alarm.alarm())}};
+      Gauge& gauge = alarms_.Add(labels);
+      gauge.Set(1);
+      alarms_seen_[labels] = &gauge;
+    }
+  }
+
+  void ReadPeers(const Member& member) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    if (peers_ == nullptr) return;
+    const std::string local = absl::StrCat(absl::Hex(member.member_id));
+    for (const PeerCounters& peer : peers_()) {
+      const std::string remote = absl::StrCat(absl::Hex(peer.peer.value()));
+      Follower(&peer_sent_.Add({{"To", remote}})).MoveTo(static_cast<double>(peer.sent_bytes));
+      Follower(&peer_received_.Add({{"From", remote}})).MoveTo(static_cast<double>(peer.received_bytes));
+      Follower(&peer_failures_.Add({{"To", remote}})).MoveTo(static_cast<double>(peer.sent_failures));
+      active_peers_.Add({{"Local", local}, {"Remote", remote}}).Set(peer.connected);
+      known_peers_.Add({{"Local", local}, {"Remote", remote}}).Set(1);
+    }
+  }
+
+  void ReadProcess() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    const ProcessFacts facts = ReadProcessFacts();
+    Set("process_resident_memory_bytes", facts.resident_bytes);
+    Set("process_virtual_memory_bytes", facts.virtual_bytes);
+    Set("process_open_fds", facts.open_fds);
+    Set("process_max_fds", facts.max_fds);
+    Set("os_fd_used", facts.open_fds);
+    Set("os_fd_limit", facts.max_fds);
+    Follower(cpu_seconds_).MoveTo(facts.cpu_seconds);
+  }
+
+  prometheus::Family<Counter>& Counters(const char* name, const char* help) {
+    return prometheus::BuildCounter().Name(name).Help(help).Register(registry_);
+  }
+  prometheus::Family<Gauge>& Gauges(const char* name, const char* help) {
+    return prometheus::BuildGauge().Name(name).Help(help).Register(registry_);
+  }
+  prometheus::Family<Histogram>& Histograms(const char* name, const char* help) {
+    return prometheus::BuildHistogram().Name(name).Help(help).Register(registry_);
+  }
+
+  prometheus::Registry registry_;
+  prometheus::Family<Counter>& rpc_started_ = Counters("grpc_server_started_total", "RPCs started.");
+  prometheus::Family<Counter>& rpc_handled_ = Counters("grpc_server_handled_total", "RPCs ended, by code.");
+  prometheus::Family<Counter>& rpc_received_ = Counters("grpc_server_msg_received_total", "Messages received by RPCs.");
+  prometheus::Family<Counter>& rpc_sent_ = Counters("grpc_server_msg_sent_total", "Messages sent by RPCs.");
+  prometheus::Family<Histogram>& rpc_seconds_ =
+      Histograms("grpc_server_handling_seconds", "Seconds from start to end of a unary RPC.");
+  prometheus::Family<Gauge>& server_id_ = Gauges("etcd_server_id", "The member's id in hexadecimal.");
+  prometheus::Family<Gauge>& server_version_ = Gauges("etcd_server_version", "The release of the v3 protocol served.");
+  prometheus::Family<Gauge>& cluster_version_ =
+      Gauges("etcd_cluster_version", "The release that all members agreed on.");
+  prometheus::Family<Gauge>& alarms_ = Gauges("etcd_debugging_server_alarms", "1 while the alarm is raised.");
+  prometheus::Family<Gauge>& probe_result_ = Gauges("etcd_server_healthcheck", "Last result of each check of a probe.");
+  prometheus::Family<Counter>& probe_total_ =
+      Counters("etcd_server_healthchecks_total", "Results of the checks of probes.");
+  prometheus::Family<Counter>& peer_sent_ = Counters("etcd_network_peer_sent_bytes_total", "Bytes sent to a peer.");
+  prometheus::Family<Counter>& peer_received_ =
+      Counters("etcd_network_peer_received_bytes_total", "Bytes received from a peer.");
+  prometheus::Family<Counter>& peer_failures_ =
+      Counters("etcd_network_peer_sent_failures_total", "Messages a peer did not get.");
+  prometheus::Family<Gauge>& active_peers_ = Gauges("etcd_network_active_peers", "1 while connected to the peer.");
+  prometheus::Family<Gauge>& known_peers_ = Gauges("etcd_network_known_peers", "1 for each peer known.");
+
+  // Fixed after construction.
+  absl::flat_hash_map<std::pair<absl::string_view, absl::string_view>, Rpc> rpcs_;
+  Histogram* log_sync_ = nullptr;
+  Gauge* log_written_ = nullptr;
+  Counter* leader_changes_ = nullptr;
+  Counter* health_ok_ = nullptr;
+  Counter* health_failed_ = nullptr;
+  Counter* proposals_failed_ = nullptr;
+  Gauge* has_leader_ = nullptr;
+  Gauge* is_leader_ = nullptr;
+  Counter* watch_events_ = nullptr;
+  Counter* cpu_seconds_ = nullptr;
+  std::map<std::string, Gauge*, std::less<>> gauges_;
+
+  absl::Mutex mu_;  // One scrape at a time.
+  std::function<std::vector<PeerCounters>()> peers_ ABSL_GUARDED_BY(mu_);
+  std::map<prometheus::Labels, Gauge*> alarms_seen_ ABSL_GUARDED_BY(mu_);
+};
+
+}  // namespace
+
+std::unique_ptr<Metrics> Metrics::Create(MetricsDetail detail) { return std::make_unique<MetricsImpl>(detail); }
+
+}  // namespace keel::server

@@ -1,0 +1,328 @@
+#include "server/server.h"
+
+#include <grpcpp/server.h>
+#include <grpcpp/server_builder.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/synchronization/notification.h"
+#include "base/log.h"
+#include "base/random.h"
+#include "base/status_macros.h"
+#include "base/version.h"
+#include "server/api/grpc_services.h"
+#include "server/apply/applier.h"
+#include "server/attribute_publisher.h"
+#include "server/bootstrap.h"
+#include "server/http/client_listener.h"
+#include "server/http/http_handler.h"
+#include "server/http/listen_socket.h"
+#include "server/leadership_log.h"
+#include "server/lease/lease_keeper.h"
+#include "server/maintenance.h"
+#include "server/member.h"
+#include "server/metrics.h"
+#include "server/peer/peer_network.h"
+#include "server/proposer.h"
+#include "server/watch/watch_hub.h"
+
+namespace keel::server {
+namespace {
+
+// How long calls in progress may take to end by themselves when the member stops; with a quorum they need milliseconds.
+constexpr absl::Duration kDrain = absl::Milliseconds(300);
+constexpr int64_t kQuotaWarnBytes = int64_t{8} << 30;
+constexpr size_t kRequestWarnBytes = 10u << 20;
+
+std::vector<std::string> Texts(const std::vector<Url>& urls) {
+  std::vector<std::string> texts;
+  for (const Url& url : urls) texts.push_back(url.ToString());
+  return texts;
+}
+
+void LogStart(const Config& config) {
+  KEEL_LOG_INFO("starting a member", {{"name", config.name},
+                                      {"data-dir", config.data_dir},
+                                      {"keel-version", kVersion},
+                                      {"protocol-version", kProtocolVersion},
+                                      {"listen-client-urls", absl::StrJoin(Texts(config.listen_client_urls), ",")},
+                                      {"listen-peer-urls", absl::StrJoin(Texts(config.listen_peer_urls), ",")},
+                                      {"initial-cluster", FormatInitialCluster(config.initial_cluster)}});
+  if (config.name == "default") {
+    KEEL_LOG_WARN("the member has the name 'default'; give each member of a cluster a name of its own (--name)");
+  }
+  if (config.quota_backend_bytes > kQuotaWarnBytes) {
+    KEEL_LOG_WARN("quota is above the recommended maximum",
+                  {{"quota-bytes", config.quota_backend_bytes}, {"recommended-maximum-bytes", kQuotaWarnBytes}});
+  }
+  if (config.max_request_bytes > kRequestWarnBytes) {
+    KEEL_LOG_WARN("exceeded recommended request limit",
+                  {{"max-request-bytes", config.max_request_bytes}, {"recommended-request-bytes", kRequestWarnBytes}});
+  }
+}
+
+// The peer port is bound for good only once the data is open; whether it can be is better known before anything is
+// written.
+absl::Status ProbeListen(const std::vector<Url>& urls) {
+  for (const Url& url : urls) {
+    KEEL_ASSIGN_OR_RETURN(const ListenSocket socket, OpenListenSocket(url));
+    close(socket.fd);
+    if (url.is_unix()) unlink(url.path.c_str());
+  }
+  return absl::OkStatus();
+}
+
+class SyncTimes final : public storage::RaftLogObserver {
+ public:
+  explicit SyncTimes(Metrics* metrics) : metrics_(*metrics) {}
+  void OnSync(absl::Duration took, size_t bytes) override { metrics_.LogSynced(took, bytes); }
+
+ private:
+  Metrics& metrics_;
+};
+
+// Tells the owner once that the member cannot go on, whichever part notices first.
+class FatalOnce {
+ public:
+  explicit FatalOnce(std::function<void(absl::Status)> on_fatal) : on_fatal_(std::move(on_fatal)) {}
+  void operator()(absl::Status status) {
+    if (!told_.exchange(true)) on_fatal_(std::move(status));
+  }
+
+ private:
+  const std::function<void(absl::Status)> on_fatal_;
+  std::atomic<bool> told_{false};
+};
+
+class ServerImpl final : public Server {
+ public:
+  ServerImpl(Config config, std::function<void(absl::Status)> on_fatal)
+      : config_(std::move(config)), fatal_(std::move(on_fatal)) {}
+  ~ServerImpl() override { Stop(); }
+
+  absl::Status Start() {
+    KEEL_RETURN_IF_ERROR(config_.Validate());
+    LogStart(config_);
+    KEEL_ASSIGN_OR_RETURN(listener_, ClientListener::Bind({.listen = config_.listen_client_urls}));
+    KEEL_RETURN_IF_ERROR(ProbeListen(config_.listen_peer_urls));
+    KEEL_ASSIGN_OR_RETURN(data_, Bootstrap(config_, &sync_times_));
+    CreateParts();
+    KEEL_RETURN_IF_ERROR(StartRaft());
+    KEEL_RETURN_IF_ERROR(StartServing());
+    return absl::OkStatus();
+  }
+
+  void OnReady(std::function<void()> ready) override {
+    {
+      absl::MutexLock lock(&ready_mu_);
+      if (!published_) {
+        on_ready_ = std::move(ready);
+        return;
+      }
+    }
+    ready();
+  }
+
+  std::vector<Url> client_addresses() const override { return listener_->addresses(); }
+
+  void Stop() override {
+    absl::MutexLock lock(&stop_mu_);
+    if (stopped_) return;
+    stopped_ = true;
+    if (publisher_ != nullptr) publisher_->Stop();
+    if (maintenance_ != nullptr) maintenance_->Stop();
+    if (listener_ != nullptr) listener_->Stop();
+    StopServing();
+    if (peers_ != nullptr) peers_->Stop();
+    if (data_.store != nullptr) {
+      if (const absl::Status status = data_.store->Close(); !status.ok()) {
+        KEEL_LOG_ERROR("the state was not closed cleanly; the log makes up for it", {{"error", status}});
+      }
+    }
+    KEEL_LOG_INFO("stopped", {{"name", config_.name}});
+  }
+
+ private:
+  absl::Duration ElectionTimeout() const { return absl::Milliseconds(config_.election_ms); }
+
+  void CreateParts() {
+    const uint64_t member_id = data_.identity.member_id;
+    const Clock* const clock = &Clock::Real();
+    storage::StateStore* const store = data_.store.get();
+    proposer_ = Proposer::Create({.request_bytes_max = config_.max_request_bytes}, member_id, clock);
+    watch_ = WatchHub::Create({.progress_interval = config_.watch_progress_notify_interval}, store, clock);
+    leases_ = LeaseKeeper::Create({.election_timeout = ElectionTimeout()}, raft::MemberId{member_id}, clock, store);
+    applier_ = Applier::Create({.incoming_dir = data_.data_dir->incoming_dir(),
+                                .quota_bytes = config_.quota_backend_bytes,
+                                .member_id = member_id},
+                               store, proposer_.get(), watch_.get(), leases_.get());
+    applier_->SetLeadershipListener([this](raft::Role role, raft::Term term, raft::MemberId leader) {
+      leadership_log_.Changed(role, term, leader);
+    });
+  }
+
+  absl::Status StartRaft() {
+    const raft::MemberId self{data_.identity.member_id};
+    PeerNetworkOptions peer_options;
+    peer_options.cluster_id = data_.identity.cluster_id;
+    peer_options.self = self;
+    peer_options.peers = data_.peers;
+    peer_options.listen = config_.listen_peer_urls;
+    KEEL_ASSIGN_OR_RETURN(peers_, PeerNetwork::Start(peer_options, data_.store.get()));
+
+    raft::NodeOptions node_options;
+    node_options.core.id = self;
+    node_options.core.heartbeat_ticks = 1;
+    node_options.core.election_ticks = static_cast<int>(config_.election_ms / config_.heartbeat_ms);
+    node_options.core.seed = Random::EntropySeed();
+    node_options.tick = absl::Milliseconds(config_.heartbeat_ms);
+    node_options.log_entries_kept = config_.snapshot_catchup_entries;
+    KEEL_ASSIGN_OR_RETURN(
+        node_, raft::Node::Start(node_options, data_.initial, data_.log.get(), peers_.get(), applier_.get(),
+                                 &Clock::Real(), [this](absl::Status status) { fatal_(std::move(status)); }));
+    proposer_->Attach(node_.get());
+    leases_->Attach(node_.get(), proposer_.get(), peers_.get());
+    leases_->Start();
+    watch_->Start();
+    peers_->Attach(node_.get(), leases_.get(),
+                   [this](const raft::SnapshotMeta& meta) { return applier_->IncomingSnapshotDir(meta); });
+    return absl::OkStatus();
+  }
+
+  void FillMember() {
+    member_.cluster_id = data_.identity.cluster_id;
+    member_.member_id = data_.identity.member_id;
+    member_.name = config_.name;
+    member_.limits.request_bytes_max = config_.max_request_bytes;
+    member_.limits.txn_ops_max = config_.max_txn_ops;
+    member_.limits.quota_bytes = config_.quota_backend_bytes;
+    member_.limits.request_timeout = RequestTimeout();
+    member_.clock = &Clock::Real();
+    member_.node = node_.get();
+    member_.store = data_.store.get();
+    member_.proposer = proposer_.get();
+    member_.watch = watch_.get();
+    member_.leases = leases_.get();
+    member_.metrics = metrics_.get();
+  }
+
+  absl::Duration RequestTimeout() const { return absl::Seconds(5) + 2 * ElectionTimeout(); }
+
+  absl::Status StartServing() {
+    FillMember();
+    metrics_->SetPeers([this] { return peers_->counters(); });
+    http_ = HttpHandler::Create(&member_);
+    services_ = GrpcServices::Create(&member_, {.request_bytes_max = config_.max_request_bytes,
+                                                .concurrent_streams_max = config_.max_concurrent_streams,
+                                                .keepalive_min_time = config_.grpc_keepalive_min_time,
+                                                .keepalive_interval = config_.grpc_keepalive_interval,
+                                                .keepalive_timeout = config_.grpc_keepalive_timeout,
+                                                .election_timeout = ElectionTimeout()});
+    grpc::ServerBuilder builder;
+    services_->Register(&builder);
+    listener_->AttachGrpc(&builder);
+    grpc_ = builder.BuildAndStart();
+    if (grpc_ == nullptr) return absl::InternalError("the gRPC server did not start");
+    listener_->Start(http_.get());
+    for (const Url& url : listener_->addresses()) {
+      KEEL_LOG_INFO("serving client traffic insecurely; this is strongly discouraged!", {{"address", url.ToString()}});
+    }
+
+    Maintenance::Options maintenance;
+    maintenance.auto_compaction_mode = config_.auto_compaction_mode;
+    KEEL_ASSIGN_OR_RETURN(maintenance.auto_compaction,
+                          ParseRetention(config_.auto_compaction_mode, config_.auto_compaction_retention));
+    maintenance.request_timeout = RequestTimeout();
+    maintenance_ = Maintenance::Start(maintenance, &Clock::Real(), data_.store.get(), data_.log.get(), node_.get(),
+                                      proposer_.get(), [this](absl::Status status) { fatal_(std::move(status)); });
+
+    AttributePublisher::Options publish;
+    publish.attributes.set_member_id(data_.identity.member_id);
+    publish.attributes.set_name(config_.name);
+    for (const Url& url : config_.advertise_client_urls) publish.attributes.add_client_urls(url.ToString());
+    publish.attempt_timeout = RequestTimeout();
+    publisher_ = AttributePublisher::Start(publish, proposer_.get(), &Clock::Real(), [this] { Published(); });
+    return absl::OkStatus();
+  }
+
+  void Published() {
+    KEEL_LOG_INFO(
+        "published local member to cluster through raft",
+        {{"local-member-id", absl::StrCat(absl::Hex(member_.member_id))},
+         {"local-member-attributes", absl::StrCat("{Name:", config_.name, " ClientURLs:[",
+                                                  absl::StrJoin(Texts(config_.advertise_client_urls), " "), "]}")},
+         {"cluster-id", absl::StrCat(absl::Hex(member_.cluster_id))}});
+    KEEL_LOG_INFO("ready to serve client requests");
+    std::function<void()> ready;
+    {
+      absl::MutexLock lock(&ready_mu_);
+      published_ = true;
+      ready = std::move(on_ready_);
+    }
+    if (ready) ready();
+  }
+
+  // Calls in progress get a moment to end by themselves; then the parts they wait for stop, which ends the rest.
+  void StopServing() {
+    if (services_ != nullptr) services_->Stop();
+    absl::Notification drained;
+    std::thread drain;
+    if (grpc_ != nullptr) {
+      drain = std::thread([this, &drained] {
+        grpc_->Shutdown(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(kDrain));
+        drained.Notify();
+      });
+      drained.WaitForNotificationWithTimeout(kDrain);
+    }
+    if (watch_ != nullptr) watch_->Stop();
+    if (leases_ != nullptr) leases_->Stop();
+    if (proposer_ != nullptr) proposer_->Stop();
+    if (node_ != nullptr) node_->Stop();
+    if (drain.joinable()) drain.join();
+    grpc_.reset();
+  }
+
+  // In the order of their making; each may use those above it.
+  Config config_;
+  FatalOnce fatal_;
+  const std::unique_ptr<Metrics> metrics_ = Metrics::Create(config_.metrics);
+  SyncTimes sync_times_{metrics_.get()};
+  LeadershipLog leadership_log_{metrics_.get()};
+  Bootstrapped data_;
+  std::unique_ptr<Proposer> proposer_;
+  std::unique_ptr<WatchHub> watch_;
+  std::unique_ptr<LeaseKeeper> leases_;
+  std::unique_ptr<Applier> applier_;
+  std::unique_ptr<PeerNetwork> peers_;
+  std::unique_ptr<raft::Node> node_;
+  Member member_;
+  std::unique_ptr<HttpHandler> http_;
+  std::unique_ptr<ClientListener> listener_;
+  std::unique_ptr<GrpcServices> services_;
+  std::unique_ptr<grpc::Server> grpc_;
+  std::unique_ptr<Maintenance> maintenance_;
+  std::unique_ptr<AttributePublisher> publisher_;
+
+  absl::Mutex ready_mu_;
+  bool published_ ABSL_GUARDED_BY(ready_mu_) = false;
+  std::function<void()> on_ready_ ABSL_GUARDED_BY(ready_mu_);
+  absl::Mutex stop_mu_;  // Not taken by any thread that Stop waits for.
+  bool stopped_ ABSL_GUARDED_BY(stop_mu_) = false;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Server>> Server::Start(Config config, std::function<void(absl::Status)> on_fatal) {
+  auto server = std::make_unique<ServerImpl>(std::move(config), std::move(on_fatal));
+  KEEL_RETURN_IF_ERROR(server->Start());
+  return server;
+}
+
+}  // namespace keel::server
