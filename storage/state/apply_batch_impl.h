@@ -1,0 +1,102 @@
+#pragma once
+
+// The changes of a batch before anyone else sees them: an overlay over the committed state, and the RocksDB batch that
+// will make them durable.
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "absl/container/btree_map.h"
+#include "absl/container/btree_set.h"
+#include "absl/container/flat_hash_map.h"
+#include "rocksdb/write_batch.h"
+#include "storage/state/apply_batch.h"
+#include "storage/state/generation.h"
+#include "storage/state/keyspace_query.h"
+
+namespace keel::storage {
+
+class ApplyBatch::Impl final : public VersionSource {
+ public:
+  // `busy` is held while the batch lives; `failed` is set for ever by a failed Commit.
+  Impl(std::shared_ptr<Generation> generation, std::atomic<bool>* busy, std::atomic<bool>* failed);
+  ~Impl() override;
+
+  // --- VersionSource: the committed state with the overlay on top.
+  std::optional<IndexEntry> Latest(std::string_view key) const override;
+  bool ReadEntries(const KeyInterval& interval, std::optional<std::string_view> after, size_t entries_max,
+                   EntryChunk* chunk) const override;
+  std::optional<int64_t> LiveKeys(Revision) const override { return std::nullopt; }
+  absl::StatusOr<Record> Load(ChangeId change) const override;
+  absl::Status LoadMany(const std::vector<ChangeId>& changes, std::vector<Record>* records) const override;
+
+  void BeginEntry(AppliedPosition position);
+  void EndEntry();
+
+  absl::Status Put(const etcdserverpb::PutRequest& request, etcdserverpb::PutResponse* response);
+  absl::Status DeleteRange(const etcdserverpb::DeleteRangeRequest& request,
+                           etcdserverpb::DeleteRangeResponse* response);
+
+  std::optional<LeaseRecord> Lease(LeaseId id) const;
+  absl::Status LeaseGrant(LeaseId id, int64_t ttl);
+  absl::Status LeaseRevoke(LeaseId id);
+  void LeaseCheckpoint(LeaseId id, int64_t remaining_ttl);
+
+  absl::Status Compact(Revision revision);
+  bool RaiseAlarm(const Alarm& alarm);
+  bool DisarmAlarm(const Alarm& alarm);
+  void SetMemberAttributes(uint64_t member_id, std::string_view name, std::vector<std::string> client_urls);
+
+  Revision revision() const { return changes_in_entry_ > 0 ? point_.current + 1 : point_.current; }
+  Revision compact_revision() const { return point_.compact; }
+  KeyspaceQuery Query() const { return KeyspaceQuery(*this, revision(), compact_revision()); }
+
+  absl::StatusOr<std::vector<RevisionEventsPtr>> Commit();
+
+ private:
+  struct KeyChange {
+    IndexEntry entry;
+    LeaseId committed_lease;  // What the key was attached to before the batch.
+  };
+
+  ChangeId NextChange();
+  // Records that `key` changed to `entry`; `before` is its latest entry until now.
+  void Change(std::string_view key, const std::optional<IndexEntry>& before, IndexEntry entry, Record record);
+  void Delete(std::string_view key, const IndexEntry& before);
+  void SetLease(const LeaseRecord& lease);
+  void SetMember(MemberRecord member);
+  // Attached keys, ascending, this batch's changes included.
+  std::vector<std::string> KeysOf(LeaseId id) const;
+  void Publish();
+
+  const std::shared_ptr<Generation> generation_;
+  std::atomic<bool>* const busy_;
+  std::atomic<bool>* const failed_;
+
+  StatePoint point_;  // After the entries that have ended; `applied` includes the one in progress.
+  bool in_entry_ = false;
+  bool began_ = false;  // At least one entry.
+  bool spent_ = false;
+  int32_t changes_in_entry_ = 0;
+  std::shared_ptr<RevisionEvents> entry_events_;
+
+  rocksdb::WriteBatch writes_;
+  std::vector<RevisionEventsPtr> events_;
+  absl::btree_map<std::string, KeyChange, std::less<>> keys_;
+  std::vector<std::pair<ChangeId, Record>> records_;  // Ascending.
+  int64_t stored_bytes_ = 0;
+  // Keys this batch attached, whatever became of them later: their entry says whether they still are.
+  absl::flat_hash_map<LeaseId, absl::btree_set<std::string>> attached_;
+  std::map<LeaseId, std::optional<LeaseRecord>> leases_;  // nullopt: revoked.
+  std::map<uint64_t, MemberRecord> members_;
+  std::map<Alarm, bool> alarms_;  // True: raised.
+};
+
+}  // namespace keel::storage

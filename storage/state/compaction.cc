@@ -1,0 +1,104 @@
+#include "storage/state/compaction.h"
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+
+namespace keel::storage {
+namespace {
+
+// How long a slice that is held up by a view waits for it: bounds what a caller that loops can spin.
+constexpr absl::Duration kViewWait = absl::Milliseconds(10);
+// Index entries removed under one lock.
+constexpr size_t kEraseAtOnce = 512;
+
+struct DeadKey {
+  std::string key;
+  ChangeId tombstone;
+};
+
+}  // namespace
+
+absl::StatusOr<bool> CompactSlice(Generation* generation, int64_t records_max) {
+  // The compact revision first, then the views: one taken in between has a floor at least as high.
+  const Revision compact = generation->point().compact;
+  const Revision floor = generation->floors().LowestUpTo(compact);
+  CompactionProgress progress;
+  {
+    absl::MutexLock lock(&generation->compaction_mu);
+    progress = generation->compaction;
+  }
+  if (progress.finished >= compact) return false;
+  if (progress.finished >= floor) {
+    generation->floors().AwaitAbove(floor, kViewWait);
+    return true;
+  }
+
+  Engine& engine = generation->engine();
+  rocksdb::WriteBatch batch;
+  std::vector<DeadKey> dead_keys;
+  int64_t freed_bytes = 0;
+  int64_t looked_at = 0;
+  bool reached_floor = true;
+  auto it = engine.HistIterator();
+  for (it->Seek(EncodeRecordKey(progress.next)); it->Valid(); it->Next()) {
+    std::string_view stored(it->value().data(), it->value().size());
+    std::optional<ChangeId> change = DecodeRecordKey({it->key().data(), it->key().size()});
+    std::optional<RecordView> record = DecodeRecord(stored);
+    std::optional<KeyValueFields> fields;
+    if (record.has_value()) fields = DecodeKeyValue(record->kv);
+    if (!change.has_value() || !fields.has_value()) {
+      return absl::DataLossError(absl::StrCat("state: the history is damaged after change ",
+                                              progress.next.revision.value(), ".", progress.next.sub,
+                                              "; restore this member from a snapshot"));
+    }
+    if (change->revision > floor) break;
+    if (looked_at == records_max) {
+      reached_floor = false;
+      progress.next = *change;
+      break;
+    }
+    ++looked_at;
+    // What precedes a creation is a tombstone, which goes by itself. A record of the last floor may have been looked at
+    // before; what it replaced below that floor is gone then, and must not be counted twice.
+    bool replaced_pair = record->previous.exists() && (record->tombstone || fields->version > 1);
+    if (replaced_pair && record->previous.revision < floor &&
+        (change->revision != progress.finished || record->previous.revision == progress.finished)) {
+      engine.DeleteRecord(record->previous, &batch);
+      freed_bytes += record->previous_bytes;
+    }
+    if (record->tombstone && change->revision < floor) {
+      engine.DeleteRecord(*change, &batch);
+      freed_bytes += StoredBytes(stored);
+      dead_keys.push_back({.key = std::string(fields->key), .tombstone = *change});
+    }
+  }
+  KEEL_RETURN_IF_ERROR(FromRocks(it->status(), "scan of the history"));
+  it.reset();
+  if (reached_floor) {
+    // The records of the floor itself are looked at again by the next pass.
+    progress.next = {.revision = floor, .sub = 0};
+    progress.finished = floor;
+  }
+  engine.PutMeta(kCompactionKey, EncodeCompaction(progress), &batch);
+  KEEL_RETURN_IF_ERROR(engine.Write(&batch));
+
+  for (size_t first = 0; first < dead_keys.size(); first += kEraseAtOnce) {
+    absl::MutexLock lock(&generation->mu);
+    for (size_t i = first; i < std::min(first + kEraseAtOnce, dead_keys.size()); ++i) {
+      generation->published.index.Erase(dead_keys[i].key, dead_keys[i].tombstone);
+    }
+  }
+  {
+    absl::MutexLock lock(&generation->mu);
+    generation->published.stored_bytes -= freed_bytes;
+  }
+  absl::MutexLock lock(&generation->compaction_mu);
+  generation->compaction = progress;
+  return progress.finished < compact;
+}
+
+}  // namespace keel::storage

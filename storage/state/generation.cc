@@ -1,0 +1,225 @@
+#include "storage/state/generation.h"
+
+#include <filesystem>
+#include <system_error>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/check.h"
+#include "base/log.h"
+#include "base/status_macros.h"
+#include "base/string_view.h"
+
+namespace keel::storage {
+namespace {
+
+std::string_view View(const rocksdb::Slice& s) { return {s.data(), s.size()}; }
+
+absl::Status Damaged(const std::string& dir, std::string_view what) {
+  return absl::DataLossError(absl::StrCat("state: ", dir, ": ", ToAbsl(what),
+                                          "; remove this member and add it again, or restore it from a snapshot"));
+}
+
+}  // namespace
+
+Generation::Generation(std::string dir, size_t value_cache_bytes) : dir_(std::move(dir)), cache_(value_cache_bytes) {}
+
+absl::StatusOr<std::shared_ptr<Generation>> Generation::Open(const std::string& dir, const StateOptions& options,
+                                                             std::shared_ptr<FlushSignal> signal) {
+  std::shared_ptr<Generation> generation(new Generation(dir, options.value_cache_bytes));
+  KEEL_ASSIGN_OR_RETURN(generation->engine_, Engine::Open(dir, options, std::move(signal)));
+  KEEL_RETURN_IF_ERROR(generation->ReadMeta());
+  KEEL_RETURN_IF_ERROR(generation->ReadHistory());
+  return generation;
+}
+
+Generation::~Generation() {
+  if (obsolete_ && engine_ != nullptr) {
+    // What is not on disk yet need not get there.
+    engine_->db()->SetDBOptions({{"avoid_flush_during_shutdown", "true"}});
+  }
+  engine_.reset();
+  if (!obsolete_) return;
+  std::error_code error;
+  std::filesystem::remove_all(dir_, error);
+  if (error) KEEL_LOG_WARN("cannot remove an old state", {{"dir", dir_}, {"error", error.message()}});
+}
+
+void Generation::MarkObsolete() { obsolete_ = true; }
+
+absl::Status Generation::ReadMeta() {
+  absl::MutexLock lock(&mu);
+  KEEL_ASSIGN_OR_RETURN(std::optional<std::string> format, engine_->GetMeta(kFormatKey));
+  if (!format.has_value()) {
+    auto hist = engine_->HistIterator();
+    hist->SeekToFirst();
+    auto meta = engine_->MetaIterator();
+    meta->SeekToFirst();
+    if (hist->Valid() || meta->Valid()) return Damaged(dir_, "it has content but no format number");
+    rocksdb::WriteBatch batch;
+    engine_->PutMeta(kFormatKey, EncodeFormat(kFormat), &batch);
+    engine_->PutMeta(kPointKey, EncodePoint(StatePoint()), &batch);
+    return engine_->Write(&batch);
+  }
+  std::optional<uint32_t> number = DecodeFormat(*format);
+  if (!number.has_value()) return Damaged(dir_, "its format number is damaged");
+  if (*number != kFormat) {
+    return absl::FailedPreconditionError(absl::StrCat("state: ", dir_, " has format ", *number,
+                                                      "; this version knows format ", kFormat,
+                                                      " only: use the version that wrote it"));
+  }
+
+  bool has_point = false;
+  auto it = engine_->MetaIterator();
+  for (it->SeekToFirst(); it->Valid(); it->Next()) {
+    std::string_view key = View(it->key());
+    std::string_view value = View(it->value());
+    bool good = true;
+    if (key == kPointKey) {
+      std::optional<StatePoint> stored = DecodePoint(value);
+      good = has_point = stored.has_value();
+      if (good) published.point = *stored;
+    } else if (key == kCompactionKey) {
+      std::optional<CompactionProgress> progress = DecodeCompaction(value);
+      good = progress.has_value();
+      absl::MutexLock compaction_lock(&compaction_mu);
+      if (good) compaction = *progress;
+    } else if (key == kClusterKey) {
+      published.cluster_id = DecodeNumber(value);
+      good = published.cluster_id.has_value();
+    } else if (key.starts_with(kMemberPrefix)) {
+      std::optional<MemberRecord> member = DecodeMember(value);
+      good = member.has_value();
+      if (good) published.members[member->id] = *member;
+    } else if (key.starts_with(kAlarmPrefix)) {
+      std::optional<Alarm> alarm = DecodeAlarmKey(key);
+      good = alarm.has_value();
+      if (good) published.alarms.insert(*alarm);
+    } else if (key.starts_with(kLeasePrefix)) {
+      std::optional<LeaseRecord> lease = DecodeLease(key, value);
+      good = lease.has_value();
+      if (good) published.leases.Put(*lease);
+    }
+    if (!good) return Damaged(dir_, absl::StrCat("the entry of ", ToAbsl(key.substr(0, 8)), "... is damaged"));
+  }
+  KEEL_RETURN_IF_ERROR(FromRocks(it->status(), "scan of meta"));
+  if (!has_point) return Damaged(dir_, "its applied position is missing");
+  absl::MutexLock durable_lock(&durable_mu_);
+  durable_ = published.point.applied;
+  return absl::OkStatus();
+}
+
+absl::Status Generation::ReadHistory() {
+  absl::MutexLock lock(&mu);
+  ChangeId last;
+  auto it = engine_->HistIterator();
+  for (it->SeekToFirst(); it->Valid(); it->Next()) {
+    std::optional<ChangeId> change = DecodeRecordKey(View(it->key()));
+    std::optional<RecordView> record = DecodeRecord(View(it->value()));
+    std::optional<KeyValueFields> fields;
+    if (record.has_value()) fields = DecodeKeyValue(record->kv);
+    if (!change.has_value() || !fields.has_value() || record->previous >= *change || fields->mod != change->revision ||
+        record->tombstone != (fields->version == 0)) {
+      return Damaged(dir_, absl::StrCat("the history is damaged after change ", last.revision.value(), ".", last.sub));
+    }
+    uint32_t bytes = StoredBytes(View(it->value()));
+    published.stored_bytes += bytes;
+    published.index.Set(fields->key, {.mod = *change,
+                                      .stored_bytes = bytes,
+                                      .create = fields->create,
+                                      .version = fields->version,
+                                      .lease = fields->lease});
+    last = *change;
+  }
+  KEEL_RETURN_IF_ERROR(FromRocks(it->status(), "scan of the history"));
+  // Compaction keeps all records of the newest revision, so it is there unless there never was a change.
+  Revision newest = last.exists() ? last.revision : Revision(1);
+  if (newest != published.point.current) {
+    return Damaged(dir_, absl::StrCat("the history ends at revision ", newest.value(), " but the applied state is at ",
+                                      published.point.current.value()));
+  }
+  EntryChunk chunk;
+  std::optional<std::string> after;
+  for (bool done = false; !done;) {
+    chunk.Clear();
+    done = published.index.Read({.first = {}, .end = {}, .unbounded = true}, after, 4096, &chunk);
+    for (size_t i = 0; i < chunk.size(); ++i) published.leases.Move(chunk.key(i), LeaseId(0), chunk.entry(i).lease);
+    if (chunk.size() > 0) after = std::string(chunk.key(chunk.size() - 1));
+  }
+  return absl::OkStatus();
+}
+
+std::optional<IndexEntry> Generation::Latest(std::string_view key) const {
+  absl::ReaderMutexLock lock(&mu);
+  return published.index.Find(key);
+}
+
+bool Generation::ReadEntries(const KeyInterval& interval, std::optional<std::string_view> after, size_t entries_max,
+                             EntryChunk* chunk) const {
+  absl::ReaderMutexLock lock(&mu);
+  return published.index.Read(interval, after, entries_max, chunk);
+}
+
+std::optional<int64_t> Generation::LiveKeys(Revision at) const {
+  absl::ReaderMutexLock lock(&mu);
+  if (published.point.current != at) return std::nullopt;
+  return static_cast<int64_t>(published.index.live_keys());
+}
+
+absl::StatusOr<Record> Generation::Load(ChangeId change) const {
+  if (std::optional<Record> cached = cache_.Find(change)) return *std::move(cached);
+  KEEL_ASSIGN_OR_RETURN(Record record, engine_->GetRecord(change));
+  cache_.Insert(change, record);
+  return record;
+}
+
+absl::Status Generation::LoadMany(const std::vector<ChangeId>& changes, std::vector<Record>* records) const {
+  records->assign(changes.size(), Record());
+  std::vector<ChangeId> missing;
+  std::vector<size_t> places;
+  for (size_t i = 0; i < changes.size(); ++i) {
+    if (std::optional<Record> cached = cache_.Find(changes[i])) {
+      (*records)[i] = *std::move(cached);
+    } else {
+      missing.push_back(changes[i]);
+      places.push_back(i);
+    }
+  }
+  if (missing.empty()) return absl::OkStatus();
+  std::vector<Record> loaded;
+  KEEL_RETURN_IF_ERROR(engine_->GetRecords(missing, &loaded));
+  for (size_t i = 0; i < missing.size(); ++i) {
+    cache_.Insert(missing[i], loaded[i]);
+    (*records)[places[i]] = std::move(loaded[i]);
+  }
+  return absl::OkStatus();
+}
+
+StatePoint Generation::point() const {
+  absl::ReaderMutexLock lock(&mu);
+  return published.point;
+}
+
+AppliedPosition Generation::durable_applied() const {
+  absl::MutexLock lock(&durable_mu_);
+  if (engine_->TakeFlushed()) {
+    // An unreadable point leaves the older one standing, which is never ahead of the disk.
+    absl::StatusOr<std::optional<StatePoint>> point = engine_->DurablePoint();
+    if (point.ok() && point->has_value()) durable_ = (*point)->applied;
+  }
+  return durable_;
+}
+
+Pin::Pin(std::shared_ptr<const Generation> generation) : generation_(std::move(generation)) {
+  // Under `mu`, so that compaction, which reads the compact revision first, cannot miss it.
+  absl::ReaderMutexLock lock(&generation_->mu);
+  current_ = generation_->published.point.current;
+  compact_ = generation_->published.point.compact;
+  generation_->floors().Add(compact_);
+}
+
+Pin::~Pin() {
+  if (generation_ != nullptr) generation_->floors().Remove(compact_);
+}
+
+}  // namespace keel::storage

@@ -1,0 +1,109 @@
+#pragma once
+
+// One database and all that is kept in memory of it: index, leases, members, alarms, the point it stands at. A store
+// has one generation at a time; installing a snapshot makes the next. Views share it, so an old one lives until its
+// last view is gone, and then takes its directory with it.
+//
+// Thread-safe: what is published is guarded by `mu`, which readers hold for a bounded number of index entries at a
+// time. Lock order: mu, then the locks inside cache and floors. Nobody holds `mu` around a call into RocksDB.
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "storage/state/engine.h"
+#include "storage/state/key_index.h"
+#include "storage/state/keyspace_query.h"
+#include "storage/state/lease_book.h"
+#include "storage/state/meta_codec.h"
+#include "storage/state/value_cache.h"
+#include "storage/state/view_floors.h"
+
+namespace keel::storage {
+
+// What readers see. Changed as a whole, once per batch.
+struct PublishedState {
+  StatePoint point;
+  KeyIndex index;
+  LeaseBook leases;
+  std::map<uint64_t, MemberRecord> members;
+  std::set<Alarm> alarms;
+  std::optional<uint64_t> cluster_id;
+  int64_t stored_bytes = 0;  // Of all records that compaction has not removed.
+};
+
+class Generation final : public VersionSource {
+ public:
+  // Opens or creates the database in `dir` and reads it. kDataLoss: it contradicts itself.
+  static absl::StatusOr<std::shared_ptr<Generation>> Open(const std::string& dir, const StateOptions& options,
+                                                          std::shared_ptr<FlushSignal> signal);
+  ~Generation() override;
+
+  // The directory goes when the last holder does.
+  void MarkObsolete();
+
+  // --- VersionSource, of the committed state.
+  std::optional<IndexEntry> Latest(std::string_view key) const override;
+  bool ReadEntries(const KeyInterval& interval, std::optional<std::string_view> after, size_t entries_max,
+                   EntryChunk* chunk) const override;
+  std::optional<int64_t> LiveKeys(Revision at) const override;
+  absl::StatusOr<Record> Load(ChangeId change) const override;
+  absl::Status LoadMany(const std::vector<ChangeId>& changes, std::vector<Record>* records) const override;
+
+  StatePoint point() const;
+  // The point a crash now would come back to.
+  AppliedPosition durable_applied() const;
+
+  const std::string& dir() const { return dir_; }
+  Engine& engine() const { return *engine_; }
+  ValueCache& cache() const { return cache_; }
+  ViewFloors& floors() const { return floors_; }
+
+  mutable absl::Mutex mu;
+  PublishedState published ABSL_GUARDED_BY(mu);
+
+  // Written by the compacting thread alone.
+  mutable absl::Mutex compaction_mu;
+  CompactionProgress compaction ABSL_GUARDED_BY(compaction_mu);
+
+ private:
+  Generation(std::string dir, size_t value_cache_bytes);
+
+  absl::Status ReadMeta();
+  absl::Status ReadHistory();
+
+  const std::string dir_;
+  std::unique_ptr<Engine> engine_;
+  mutable ValueCache cache_;
+  mutable ViewFloors floors_;
+  std::atomic<bool> obsolete_ = false;
+
+  mutable absl::Mutex durable_mu_;
+  mutable AppliedPosition durable_ ABSL_GUARDED_BY(durable_mu_);
+};
+
+// Keeps physical compaction from passing what a reader may still ask for. Holds the generation. Movable.
+class Pin {
+ public:
+  explicit Pin(std::shared_ptr<const Generation> generation);
+  Pin(Pin&&) = default;
+  Pin& operator=(Pin&&) = delete;
+  ~Pin();
+
+  const Generation& generation() const { return *generation_; }
+  Revision current() const { return current_; }
+  Revision compact() const { return compact_; }
+
+ private:
+  std::shared_ptr<const Generation> generation_;
+  Revision current_;  // When it was made.
+  Revision compact_;
+};
+
+}  // namespace keel::storage

@@ -1,0 +1,143 @@
+#include "storage/state/history.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "absl/container/flat_hash_set.h"
+#include "absl/strings/str_cat.h"
+#include "base/crc32c.h"
+#include "base/status_macros.h"
+#include "storage/state/state_errors.h"
+
+namespace keel::storage {
+namespace {
+
+// Walks the records of `hist` in order, decoded. Borrows the engine.
+class HistoryCursor {
+ public:
+  HistoryCursor(const Engine& engine, ChangeId from, const rocksdb::Snapshot* snapshot = nullptr)
+      : it_(engine.HistIterator(snapshot)) {
+    it_->Seek(EncodeRecordKey(from));
+    Decode();
+  }
+
+  bool valid() const { return status_.ok() && it_->Valid(); }
+  const absl::Status& status() const { return status_; }
+  ChangeId change() const { return change_; }
+  const RecordView& record() const { return record_; }
+
+  void Next() {
+    it_->Next();
+    Decode();
+  }
+
+ private:
+  void Decode() {
+    if (!it_->Valid()) {
+      status_ = FromRocks(it_->status(), "scan of the history");
+      return;
+    }
+    std::optional<ChangeId> change = DecodeRecordKey({it_->key().data(), it_->key().size()});
+    std::optional<RecordView> record = DecodeRecord({it_->value().data(), it_->value().size()});
+    if (!change.has_value() || !record.has_value()) {
+      status_ =
+          absl::DataLossError(absl::StrCat("state: the history is damaged after change ", change_.revision.value(), ".",
+                                           change_.sub, "; restore this member from a snapshot"));
+      return;
+    }
+    change_ = *change;
+    record_ = *record;
+  }
+
+  std::unique_ptr<rocksdb::Iterator> it_;
+  absl::Status status_;
+  ChangeId change_;
+  RecordView record_;
+};
+
+}  // namespace
+
+size_t EventBytes(const Event& event) { return event.key.size() + event.kv->size() + sizeof(Event); }
+
+absl::StatusOr<std::vector<RevisionEventsPtr>> ReadHistory(const Pin& pin, Revision first, Revision last,
+                                                           size_t bytes_max) {
+  if (first < pin.compact()) return CompactedError();
+  last = std::min(last, pin.current());
+  std::vector<RevisionEventsPtr> revisions;
+  if (first > last) return revisions;
+  size_t bytes = 0;
+  std::shared_ptr<RevisionEvents> open;  // The revision being gathered.
+  HistoryCursor cursor(pin.generation().engine(), {.revision = std::max(first, Revision(1)), .sub = 0});
+  for (; cursor.valid() && cursor.change().revision <= last; cursor.Next()) {
+    if (open != nullptr && open->revision != cursor.change().revision) {
+      bytes += open->bytes;
+      revisions.push_back(std::exchange(open, nullptr));
+      if (bytes >= bytes_max) return revisions;
+    }
+    if (open == nullptr) {
+      open = std::make_shared<RevisionEvents>();
+      open->revision = cursor.change().revision;
+    }
+    const RecordView& record = cursor.record();
+    std::optional<KeyValueFields> fields = DecodeKeyValue(record.kv);
+    if (!fields.has_value()) {
+      return absl::DataLossError(
+          absl::StrCat("state: the record of revision ", cursor.change().revision.value(), " is damaged"));
+    }
+    // What precedes a creation is the tombstone of an earlier life, not a pair that it replaced.
+    bool replaced = record.tombstone || fields->version > 1;
+    open->events.push_back({.type = record.tombstone ? Event::Type::kDelete : Event::Type::kPut,
+                            .change = cursor.change(),
+                            .key = std::string(fields->key),
+                            .kv = std::make_shared<const std::string>(record.kv),
+                            .previous = replaced ? record.previous : ChangeId()});
+    open->bytes += EventBytes(open->events.back());
+  }
+  KEEL_RETURN_IF_ERROR(cursor.status());
+  if (open != nullptr) revisions.push_back(std::move(open));
+  return revisions;
+}
+
+absl::StatusOr<HashResult> HashHistory(const Pin& pin, Revision revision) {
+  if (revision.value() <= 0) revision = pin.current();
+  if (revision < pin.compact()) return CompactedError();
+  if (revision > pin.current()) return FutureRevisionError();
+  const Revision compact = pin.compact();
+  const Engine& engine = pin.generation().engine();
+
+  CompactionProgress progress;
+  {
+    absl::MutexLock lock(&pin.generation().compaction_mu);
+    progress = pin.generation().compaction;
+  }
+  // Whatever compaction does from here on, both walks see the same records.
+  rocksdb::ManagedSnapshot snapshot(engine.db());
+
+  // What the records up to the compact revision replaced, as far as compaction has not been there. Sub-revisions make
+  // the pair unique; the set is empty most of the time, because compaction follows soon.
+  absl::flat_hash_set<std::pair<int64_t, int32_t>> replaced;
+  HistoryCursor ahead(engine, progress.next, snapshot.snapshot());
+  for (; ahead.valid() && ahead.change().revision <= compact; ahead.Next()) {
+    ChangeId previous = ahead.record().previous;
+    if (previous.exists()) replaced.emplace(previous.revision.value(), previous.sub);
+  }
+  KEEL_RETURN_IF_ERROR(ahead.status());
+
+  uint32_t crc = 0;
+  HistoryCursor cursor(engine, ChangeId(), snapshot.snapshot());
+  for (; cursor.valid() && cursor.change().revision <= revision; cursor.Next()) {
+    ChangeId change = cursor.change();
+    const RecordView& record = cursor.record();
+    if (change.revision < compact && (record.tombstone || replaced.contains({change.revision.value(), change.sub}))) {
+      continue;
+    }
+    std::string head = EncodeRecordKey(change);
+    head.push_back(record.tombstone ? 1 : 0);
+    crc = ExtendCrc32c(ExtendCrc32c(crc, head), record.kv);
+  }
+  KEEL_RETURN_IF_ERROR(cursor.status());
+  return HashResult{.hash = crc, .hash_revision = revision, .compact_revision = compact};
+}
+
+}  // namespace keel::storage

@@ -1,0 +1,134 @@
+#include "storage/state/meta_codec.h"
+
+#include "base/bytes.h"
+
+namespace keel::storage {
+namespace {
+
+void AppendInt(int64_t v, std::string* out) { AppendLittleEndian64(static_cast<uint64_t>(v), out); }
+int64_t IntAt(std::string_view value, size_t offset) {
+  return static_cast<int64_t>(ReadLittleEndian64(value.data() + offset));
+}
+
+}  // namespace
+
+std::string EncodeNumber(uint64_t number) {
+  std::string out;
+  AppendLittleEndian64(number, &out);
+  return out;
+}
+
+std::optional<uint64_t> DecodeNumber(std::string_view value) {
+  if (value.size() != 8) return std::nullopt;
+  return ReadLittleEndian64(value.data());
+}
+
+std::string EncodeFormat(uint32_t format) {
+  std::string out;
+  AppendLittleEndian32(format, &out);
+  return out;
+}
+
+std::optional<uint32_t> DecodeFormat(std::string_view value) {
+  if (value.size() != 4) return std::nullopt;
+  return ReadLittleEndian32(value.data());
+}
+
+std::string EncodePoint(const StatePoint& point) {
+  std::string out;
+  out.reserve(32);
+  AppendLittleEndian64(point.applied.index, &out);
+  AppendLittleEndian64(point.applied.term, &out);
+  AppendInt(point.current.value(), &out);
+  AppendInt(point.compact.value(), &out);
+  return out;
+}
+
+std::optional<StatePoint> DecodePoint(std::string_view value) {
+  if (value.size() != 32) return std::nullopt;
+  StatePoint point{.applied = {.index = ReadLittleEndian64(value.data()), .term = ReadLittleEndian64(value.data() + 8)},
+                   .current = Revision(IntAt(value, 16)),
+                   .compact = Revision(IntAt(value, 24))};
+  if (point.current.value() < 1 || point.compact.value() < -1 || point.compact > point.current) return std::nullopt;
+  return point;
+}
+
+std::string EncodeCompaction(const CompactionProgress& progress) {
+  std::string out;
+  AppendInt(progress.next.revision.value(), &out);
+  AppendLittleEndian32(static_cast<uint32_t>(progress.next.sub), &out);
+  AppendInt(progress.finished.value(), &out);
+  return out;
+}
+
+std::optional<CompactionProgress> DecodeCompaction(std::string_view value) {
+  if (value.size() != 20) return std::nullopt;
+  return CompactionProgress{.next = {.revision = Revision(IntAt(value, 0)),
+                                     .sub = static_cast<int32_t>(ReadLittleEndian32(value.data() + 8))},
+                            .finished = Revision(IntAt(value, 12))};
+}
+
+std::string MemberKey(uint64_t id) {
+  std::string key(kMemberPrefix);
+  AppendBigEndian64(id, &key);
+  return key;
+}
+
+std::string EncodeMember(const MemberRecord& member) {
+  etcdserverpb::Member message;
+  message.set_id(member.id);
+  message.set_name(member.name);
+  for (const std::string& url : member.peer_urls) message.add_peerurls(url);
+  for (const std::string& url : member.client_urls) message.add_clienturls(url);
+  message.set_islearner(member.learner);
+  return message.SerializeAsString();
+}
+
+std::optional<MemberRecord> DecodeMember(std::string_view value) {
+  etcdserverpb::Member message;
+  if (!message.ParseFromArray(value.data(), static_cast<int>(value.size()))) return std::nullopt;
+  return MemberRecord{.id = message.id(),
+                      .name = message.name(),
+                      .peer_urls = {message.peerurls().begin(), message.peerurls().end()},
+                      .client_urls = {message.clienturls().begin(), message.clienturls().end()},
+                      .learner = message.islearner()};
+}
+
+std::string AlarmKey(const Alarm& alarm) {
+  std::string key(kAlarmPrefix);
+  AppendBigEndian64(alarm.member_id, &key);
+  AppendBigEndian32(static_cast<uint32_t>(alarm.type), &key);
+  return key;
+}
+
+std::optional<Alarm> DecodeAlarmKey(std::string_view key) {
+  if (!key.starts_with(kAlarmPrefix) || key.size() != kAlarmPrefix.size() + 12) return std::nullopt;
+  key.remove_prefix(kAlarmPrefix.size());
+  return Alarm{.member_id = ReadBigEndian64(key.data()), .type = static_cast<int>(ReadBigEndian32(key.data() + 8))};
+}
+
+std::string LeaseKey(LeaseId id) {
+  std::string key(kLeasePrefix);
+  AppendBigEndian64(static_cast<uint64_t>(id.value()), &key);
+  return key;
+}
+
+std::string EncodeLease(const LeaseRecord& lease) {
+  std::string out;
+  AppendInt(lease.granted_ttl, &out);
+  AppendInt(lease.remaining_ttl, &out);
+  AppendLittleEndian64(lease.grant_index, &out);
+  return out;
+}
+
+std::optional<LeaseRecord> DecodeLease(std::string_view key, std::string_view value) {
+  if (!key.starts_with(kLeasePrefix) || key.size() != kLeasePrefix.size() + 8 || value.size() != 24) {
+    return std::nullopt;
+  }
+  return LeaseRecord{.id = LeaseId(static_cast<int64_t>(ReadBigEndian64(key.data() + kLeasePrefix.size()))),
+                     .granted_ttl = IntAt(value, 0),
+                     .remaining_ttl = IntAt(value, 8),
+                     .grant_index = ReadLittleEndian64(value.data() + 16)};
+}
+
+}  // namespace keel::storage

@@ -1,0 +1,77 @@
+#pragma once
+
+// Keys and values of column family `meta`: everything of the state machine that is not history. Integers in keys are
+// big-endian, in values little-endian.
+//
+//   "format"                         4 bytes: kFormat
+//   "point"                          applied index, applied term, current revision, compact revision: 8 bytes each
+//   "compaction"                     next record to look at: revision 8, sub 4; finished revision 8
+//   "cluster"                        cluster id: 8 bytes
+//   "member/" id (8)                 etcdserverpb.Member, wire bytes
+//   "alarm/" member id (8) type (4)  empty
+//   "lease/" id (8)                  granted TTL, remaining TTL, grant index: 8 bytes each
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "storage/revision.h"
+#include "storage/state/state_store.h"
+
+namespace keel::storage {
+
+inline constexpr uint32_t kFormat = 1;
+
+inline constexpr std::string_view kFormatKey = "format";
+inline constexpr std::string_view kPointKey = "point";
+inline constexpr std::string_view kCompactionKey = "compaction";
+inline constexpr std::string_view kClusterKey = "cluster";
+inline constexpr std::string_view kMemberPrefix = "member/";
+inline constexpr std::string_view kAlarmPrefix = "alarm/";
+inline constexpr std::string_view kLeasePrefix = "lease/";
+
+// Where the state stands: written with every batch, in one value, so that its parts can never disagree.
+struct StatePoint {
+  AppliedPosition applied;
+  Revision current{1};
+  Revision compact{-1};
+
+  friend bool operator==(const StatePoint&, const StatePoint&) = default;
+};
+
+// How far the physical compaction has come.
+struct CompactionProgress {
+  ChangeId next;          // First record not yet looked at.
+  Revision finished{-1};  // The compact revision up to which everything dead is gone.
+
+  friend bool operator==(const CompactionProgress&, const CompactionProgress&) = default;
+};
+
+struct Alarm {
+  uint64_t member_id = 0;
+  int type = 0;
+
+  friend auto operator<=>(const Alarm&, const Alarm&) = default;
+};
+
+std::string EncodeNumber(uint64_t number);
+std::string EncodeFormat(uint32_t format);
+std::string EncodePoint(const StatePoint& point);
+std::string EncodeCompaction(const CompactionProgress& progress);
+std::string MemberKey(uint64_t id);
+std::string EncodeMember(const MemberRecord& member);
+std::string AlarmKey(const Alarm& alarm);
+std::string LeaseKey(LeaseId id);
+std::string EncodeLease(const LeaseRecord& lease);
+
+// nullopt: not what the encoders write.
+std::optional<uint64_t> DecodeNumber(std::string_view value);
+std::optional<uint32_t> DecodeFormat(std::string_view value);
+std::optional<StatePoint> DecodePoint(std::string_view value);
+std::optional<CompactionProgress> DecodeCompaction(std::string_view value);
+std::optional<MemberRecord> DecodeMember(std::string_view value);
+std::optional<Alarm> DecodeAlarmKey(std::string_view key);
+std::optional<LeaseRecord> DecodeLease(std::string_view key, std::string_view value);
+
+}  // namespace keel::storage

@@ -1,0 +1,254 @@
+#include "storage/state/state_store.h"
+
+#include <atomic>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <system_error>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
+#include "base/check.h"
+#include "base/status_macros.h"
+#include "storage/state/apply_batch_impl.h"
+#include "storage/state/compaction.h"
+#include "storage/state/generation.h"
+#include "storage/state/generation_dir.h"
+#include "storage/state/history.h"
+#include "storage/state/read_view_impl.h"
+
+namespace keel::storage {
+namespace {
+
+class StateStoreImpl final : public StateStore {
+ public:
+  explicit StateStoreImpl(StateOptions options) : options_(std::move(options)) {}
+  ~StateStoreImpl() override;
+
+  absl::Status Start();
+
+  absl::Status Bootstrap(uint64_t cluster_id, const std::vector<MemberRecord>& members) override;
+  bool bootstrapped() const override;
+
+  uint64_t cluster_id() const override;
+  AppliedPosition applied() const override { return Current()->point().applied; }
+  AppliedPosition durable_applied() const override { return Current()->durable_applied(); }
+  Revision current_revision() const override { return Current()->point().current; }
+  Revision compact_revision() const override { return Current()->point().compact; }
+  StateSizes sizes() const override;
+  std::vector<MemberRecord> members() const override;
+  std::vector<etcdserverpb::AlarmMember> alarms() const override;
+
+  ReadView View() const override { return ReadView(std::make_unique<ReadView::Impl>(Current())); }
+  absl::StatusOr<std::shared_ptr<const std::string>> RecordAt(ChangeId change) const override;
+  absl::StatusOr<std::vector<RevisionEventsPtr>> History(Revision first, Revision last,
+                                                         size_t bytes_max) const override {
+    return ReadHistory(Pin(Current()), first, last, bytes_max);
+  }
+  std::optional<LeaseRecord> Lease(LeaseId id) const override;
+  std::vector<LeaseRecord> Leases() const override;
+  std::vector<std::string> LeaseKeys(LeaseId id) const override;
+  absl::StatusOr<HashResult> HashKv(Revision revision) const override { return HashHistory(Pin(Current()), revision); }
+
+  ApplyBatch BeginBatch() override {
+    return ApplyBatch(std::make_unique<ApplyBatch::Impl>(Current(), &batch_open_, &failed_));
+  }
+
+  absl::StatusOr<bool> CompactStep(int64_t revisions_max) override;
+  Revision compacted_physically() const override;
+  absl::Status Flush() override { return Current()->engine().Flush(); }
+  void SetFlushListener(std::function<void()> listener) override { signal_->SetListener(std::move(listener)); }
+
+  absl::StatusOr<AppliedPosition> Checkpoint(const std::string& dir) override;
+  absl::Status Install(const std::string& dir) override;
+  absl::Status Close() override;
+
+ private:
+  std::shared_ptr<Generation> Current() const {
+    absl::ReaderMutexLock lock(&mu_);
+    KEEL_CHECK(current_ != nullptr) << "used after Close";
+    return current_;
+  }
+
+  const StateOptions options_;
+  const std::shared_ptr<FlushSignal> signal_ = std::make_shared<FlushSignal>();
+  std::unique_ptr<GenerationDir> dir_;
+  std::atomic<bool> batch_open_ = false;
+  std::atomic<bool> failed_ = false;  // A write failed: what is in memory and what is on disk may differ.
+
+  absl::Mutex compacting_;  // One slice at a time.
+  mutable absl::Mutex mu_;  // Not held while anything else is called.
+  std::shared_ptr<Generation> current_ ABSL_GUARDED_BY(mu_);
+};
+
+StateStoreImpl::~StateStoreImpl() {
+  signal_->SetListener(nullptr);
+  absl::MutexLock lock(&mu_);
+  current_.reset();
+}
+
+absl::Status StateStoreImpl::Start() {
+  KEEL_ASSIGN_OR_RETURN(dir_, GenerationDir::Open(options_.dir));
+  KEEL_ASSIGN_OR_RETURN(std::shared_ptr<Generation> generation, Generation::Open(dir_->current(), options_, signal_));
+  KEEL_RETURN_IF_ERROR(dir_->RemoveLeftovers());
+  absl::MutexLock lock(&mu_);
+  current_ = std::move(generation);
+  return absl::OkStatus();
+}
+
+absl::Status StateStoreImpl::Bootstrap(uint64_t cluster_id, const std::vector<MemberRecord>& members) {
+  KEEL_CHECK(!bootstrapped());
+  std::shared_ptr<Generation> generation = Current();
+  rocksdb::WriteBatch batch;
+  Engine& engine = generation->engine();
+  engine.PutMeta(kClusterKey, EncodeNumber(cluster_id), &batch);
+  for (const MemberRecord& member : members) engine.PutMeta(MemberKey(member.id), EncodeMember(member), &batch);
+  KEEL_RETURN_IF_ERROR(engine.Write(&batch));
+  KEEL_RETURN_IF_ERROR(engine.Flush());
+  absl::MutexLock lock(&generation->mu);
+  generation->published.cluster_id = cluster_id;
+  for (const MemberRecord& member : members) generation->published.members[member.id] = member;
+  return absl::OkStatus();
+}
+
+bool StateStoreImpl::bootstrapped() const {
+  std::shared_ptr<Generation> generation = Current();
+  absl::ReaderMutexLock lock(&generation->mu);
+  return generation->published.cluster_id.has_value();
+}
+
+uint64_t StateStoreImpl::cluster_id() const {
+  std::shared_ptr<Generation> generation = Current();
+  absl::ReaderMutexLock lock(&generation->mu);
+  return generation->published.cluster_id.value_or(0);
+}
+
+StateSizes StateStoreImpl::sizes() const {
+  std::shared_ptr<Generation> generation = Current();
+  StateSizes sizes{.allocated_bytes = generation->engine().AllocatedBytes()};
+  absl::ReaderMutexLock lock(&generation->mu);
+  sizes.in_use_bytes = generation->published.stored_bytes;
+  sizes.live_keys = static_cast<int64_t>(generation->published.index.live_keys());
+  return sizes;
+}
+
+std::vector<MemberRecord> StateStoreImpl::members() const {
+  std::shared_ptr<Generation> generation = Current();
+  absl::ReaderMutexLock lock(&generation->mu);
+  std::vector<MemberRecord> members;
+  for (const auto& [id, member] : generation->published.members) members.push_back(member);
+  return members;
+}
+
+std::vector<etcdserverpb::AlarmMember> StateStoreImpl::alarms() const {
+  std::shared_ptr<Generation> generation = Current();
+  absl::ReaderMutexLock lock(&generation->mu);
+  std::vector<etcdserverpb::AlarmMember> alarms;
+  for (const Alarm& alarm : generation->published.alarms) {
+    alarms.emplace_back();
+    alarms.back().set_memberid(alarm.member_id);
+    alarms.back().set_alarm(static_cast<etcdserverpb::AlarmType>(alarm.type));
+  }
+  return alarms;
+}
+
+absl::StatusOr<std::shared_ptr<const std::string>> StateStoreImpl::RecordAt(ChangeId change) const {
+  std::shared_ptr<Generation> generation = Current();
+  // A batch's records are written a moment before they count.
+  if (change.revision > generation->point().current) return absl::NotFoundError("state: no such change yet");
+  KEEL_ASSIGN_OR_RETURN(Record record, generation->Load(change));
+  return std::move(record.kv);
+}
+
+std::optional<LeaseRecord> StateStoreImpl::Lease(LeaseId id) const {
+  std::shared_ptr<Generation> generation = Current();
+  absl::ReaderMutexLock lock(&generation->mu);
+  const LeaseRecord* lease = generation->published.leases.Find(id);
+  return lease == nullptr ? std::nullopt : std::optional<LeaseRecord>(*lease);
+}
+
+std::vector<LeaseRecord> StateStoreImpl::Leases() const {
+  std::shared_ptr<Generation> generation = Current();
+  absl::ReaderMutexLock lock(&generation->mu);
+  return generation->published.leases.All();
+}
+
+std::vector<std::string> StateStoreImpl::LeaseKeys(LeaseId id) const {
+  std::shared_ptr<Generation> generation = Current();
+  absl::ReaderMutexLock lock(&generation->mu);
+  const LeaseBook::Keys& keys = generation->published.leases.KeysOf(id);
+  return {keys.begin(), keys.end()};
+}
+
+absl::StatusOr<bool> StateStoreImpl::CompactStep(int64_t revisions_max) {
+  absl::MutexLock lock(&compacting_);
+  return CompactSlice(Current().get(), revisions_max);
+}
+
+Revision StateStoreImpl::compacted_physically() const {
+  std::shared_ptr<Generation> generation = Current();
+  absl::MutexLock lock(&generation->compaction_mu);
+  return generation->compaction.finished;
+}
+
+absl::StatusOr<AppliedPosition> StateStoreImpl::Checkpoint(const std::string& dir) {
+  std::error_code error;
+  if (std::filesystem::exists(dir, error)) {
+    return absl::FailedPreconditionError(absl::StrCat("state: ", dir, " exists already"));
+  }
+  KEEL_RETURN_IF_ERROR(Current()->engine().Checkpoint(dir));
+  KEEL_ASSIGN_OR_RETURN(StatePoint point, Engine::ReadPoint(dir));
+  return point.applied;
+}
+
+absl::Status StateStoreImpl::Install(const std::string& dir) {
+  KEEL_CHECK(!batch_open_) << "a batch is open";
+  // An unreadable directory is refused where it is, before anything moves.
+  KEEL_RETURN_IF_ERROR(Engine::ReadPoint(dir).status());
+  KEEL_RETURN_IF_ERROR(SyncDirAndFiles(dir));
+  const std::string target = dir_->next();
+  if (rename(dir.c_str(), target.c_str()) != 0) {
+    return absl::InternalError(absl::StrCat("state: cannot move ", dir, " to ", target, ": ", std::strerror(errno)));
+  }
+  absl::StatusOr<std::shared_ptr<Generation>> next = Generation::Open(target, options_, signal_);
+  absl::Status status = next.status();
+  if (status.ok()) status = SyncDirAndFiles(target);
+  if (status.ok()) status = dir_->Switch();
+  if (!status.ok()) {
+    // As before the call: the old state counts, and the directory is back for whoever wants to look at it.
+    if (next.ok()) next->reset();
+    rename(target.c_str(), dir.c_str());
+    return status;
+  }
+  std::shared_ptr<Generation> old = *std::move(next);
+  {
+    absl::MutexLock lock(&mu_);
+    std::swap(current_, old);
+  }
+  old->MarkObsolete();
+  failed_ = false;
+  return absl::OkStatus();
+}
+
+absl::Status StateStoreImpl::Close() {
+  signal_->SetListener(nullptr);
+  std::shared_ptr<Generation> last;
+  {
+    absl::MutexLock lock(&mu_);
+    last = std::exchange(current_, nullptr);
+  }
+  if (last == nullptr) return absl::OkStatus();
+  return last->engine().Flush();
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<StateStore>> StateStore::Open(const StateOptions& options) {
+  auto store = std::make_unique<StateStoreImpl>(options);
+  KEEL_RETURN_IF_ERROR(store->Start());
+  return store;
+}
+
+}  // namespace keel::storage

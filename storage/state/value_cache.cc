@@ -1,0 +1,82 @@
+#include "storage/state/value_cache.h"
+
+namespace keel::storage {
+
+// Exact as long as a revision has fewer than a million changes; beyond that two changes may share a number, so a hit
+// compares the whole ChangeId.
+uint64_t ValueCache::KeyOf(ChangeId change) {
+  return (static_cast<uint64_t>(change.revision.value()) << 20) ^ static_cast<uint64_t>(change.sub);
+}
+
+ValueCache::Shard& ValueCache::ShardOf(ChangeId change) {
+  return shards_[static_cast<uint64_t>(change.revision.value() + change.sub) % kShards];
+}
+
+// The bytes, and about what slot, table entry and allocations come to.
+size_t ValueCache::Weight(const Record& record) { return record.kv->size() + 160; }
+
+std::optional<Record> ValueCache::Find(ChangeId change) {
+  Shard& shard = ShardOf(change);
+  absl::MutexLock lock(&shard.mu);
+  auto it = shard.slot_of.find(KeyOf(change));
+  if (it == shard.slot_of.end()) return std::nullopt;
+  Slot& slot = shard.slots[it->second];
+  if (slot.change != change) return std::nullopt;
+  slot.used = true;
+  return slot.record;
+}
+
+void ValueCache::Insert(ChangeId change, const Record& record) {
+  size_t weight = Weight(record);
+  if (weight > shard_bytes_max_) return;
+  Shard& shard = ShardOf(change);
+  absl::MutexLock lock(&shard.mu);
+  if (shard.slot_of.contains(KeyOf(change))) return;
+  while (shard.bytes + weight > shard_bytes_max_) {
+    if (shard.hand >= shard.slots.size()) shard.hand = 0;
+    Slot& slot = shard.slots[shard.hand];
+    if (slot.change.exists() && !slot.used) {
+      Drop(&shard, static_cast<uint32_t>(shard.hand));
+    } else {
+      slot.used = false;
+    }
+    ++shard.hand;
+  }
+  uint32_t index;
+  if (shard.free.empty()) {
+    index = static_cast<uint32_t>(shard.slots.size());
+    shard.slots.emplace_back();
+  } else {
+    index = shard.free.back();
+    shard.free.pop_back();
+  }
+  shard.slots[index] = {.change = change, .record = record, .used = false};
+  shard.slot_of.emplace(KeyOf(change), index);
+  shard.bytes += weight;
+}
+
+void ValueCache::Erase(ChangeId change) {
+  Shard& shard = ShardOf(change);
+  absl::MutexLock lock(&shard.mu);
+  auto it = shard.slot_of.find(KeyOf(change));
+  if (it != shard.slot_of.end() && shard.slots[it->second].change == change) Drop(&shard, it->second);
+}
+
+void ValueCache::Drop(Shard* shard, uint32_t index) {
+  Slot& slot = shard->slots[index];
+  shard->bytes -= Weight(slot.record);
+  shard->slot_of.erase(KeyOf(slot.change));
+  slot = Slot();
+  shard->free.push_back(index);
+}
+
+size_t ValueCache::bytes() const {
+  size_t total = 0;
+  for (const Shard& shard : shards_) {
+    absl::MutexLock lock(&shard.mu);
+    total += shard.bytes;
+  }
+  return total;
+}
+
+}  // namespace keel::storage

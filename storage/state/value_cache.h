@@ -1,0 +1,57 @@
+#pragma once
+
+// Recently written and read records by change. A record never changes, so nothing is ever invalidated; the least used
+// go when the bytes run out (CLOCK: one bit per record, set by a hit).
+//
+// Thread-safe: sharded, a short lock per shard.
+
+#include <array>
+#include <cstddef>
+#include <optional>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/synchronization/mutex.h"
+#include "storage/revision.h"
+#include "storage/state/record.h"
+
+namespace keel::storage {
+
+class ValueCache {
+ public:
+  explicit ValueCache(size_t bytes_max) : shard_bytes_max_(bytes_max / kShards) {}
+
+  std::optional<Record> Find(ChangeId change);
+  // No effect when it is there already, or bigger than a shard may be.
+  void Insert(ChangeId change, const Record& record);
+  void Erase(ChangeId change);
+
+  size_t bytes() const;
+
+ private:
+  static constexpr size_t kShards = 16;
+
+  struct Slot {
+    ChangeId change;  // !exists(): free.
+    Record record;
+    bool used = false;
+  };
+  struct Shard {
+    mutable absl::Mutex mu;
+    absl::flat_hash_map<uint64_t, uint32_t> slot_of ABSL_GUARDED_BY(mu);
+    std::vector<Slot> slots ABSL_GUARDED_BY(mu);
+    std::vector<uint32_t> free ABSL_GUARDED_BY(mu);
+    size_t bytes ABSL_GUARDED_BY(mu) = 0;
+    size_t hand ABSL_GUARDED_BY(mu) = 0;
+  };
+
+  static uint64_t KeyOf(ChangeId change);
+  Shard& ShardOf(ChangeId change);
+  static size_t Weight(const Record& record);
+  static void Drop(Shard* shard, uint32_t slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(shard->mu);
+
+  const size_t shard_bytes_max_;
+  std::array<Shard, kShards> shards_;
+};
+
+}  // namespace keel::storage
