@@ -1,0 +1,186 @@
+// Members that die without warning: no acknowledged write is lost, and all members end with the same state.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <atomic>
+#include <map>
+#include <thread>
+
+#include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/clock.h"
+#include "keel/client.h"
+#include "tests/end_to_end/fixture.h"
+
+namespace keel::test {
+namespace {
+
+class KillTest : public ClusterTest {
+ protected:
+  std::unique_ptr<Client> Connect() {
+    std::vector<std::string> endpoints;
+    for (int i = 0; i < cluster_->size(); ++i) endpoints.push_back(cluster_->endpoint(i));
+    auto client = Client::Create({.endpoints = endpoints, .timeout = absl::Seconds(10)});
+    EXPECT_TRUE(client.ok()) << client.status();
+    return *std::move(client);
+  }
+
+  // The members' revisions and hashes agree, asked through the client library.
+  void ExpectSameState(Client& client) {
+    const absl::Time deadline = absl::Now() + absl::Seconds(60);
+    std::string last;
+    while (absl::Now() < deadline) {
+      std::vector<HashKvResponse> hashes;
+      last.clear();
+      for (int i = 0; i < cluster_->size(); ++i) {
+        auto hash = client.maintenance().HashKv(cluster_->endpoint(i));
+        if (!hash.ok()) {
+          absl::StrAppend(&last, cluster_->name(i), ": ", hash.status().ToString(), "; ");
+          continue;
+        }
+        absl::StrAppend(&last, cluster_->name(i), ": ", hash->hash, " at ", hash->header.revision, "; ");
+        hashes.push_back(*hash);
+      }
+      const bool equal = hashes.size() == static_cast<size_t>(cluster_->size()) &&
+                         std::all_of(hashes.begin(), hashes.end(), [&](const HashKvResponse& h) {
+                           return h.hash == hashes[0].hash && h.header.revision == hashes[0].header.revision;
+                         });
+      if (equal) return;
+      absl::SleepFor(absl::Milliseconds(50));
+    }
+    ADD_FAILURE() << "states differ: " << last;
+  }
+};
+
+// Writers that note every acknowledged key with the revision they were told.
+class Writers {
+ public:
+  Writers(Client& client, int count) : client_(client) {
+    for (int w = 0; w < count; ++w) threads_.emplace_back([this, w] { Run(w); });
+  }
+  ~Writers() { Stop(); }
+
+  void Stop() {
+    stop_ = true;
+    for (std::thread& thread : threads_) {
+      if (thread.joinable()) thread.join();
+    }
+  }
+  size_t acknowledged_count() const {
+    absl::MutexLock lock(&mu_);
+    return acknowledged_.size();
+  }
+  std::map<std::string, int64_t> acknowledged() const {
+    absl::MutexLock lock(&mu_);
+    return acknowledged_;
+  }
+
+ private:
+  void Run(int writer) {
+    for (int i = 0; !stop_; ++i) {
+      const std::string key = absl::StrCat("w", writer, "/", i);
+      auto put = client_.kv().Put(key, absl::StrCat("value of ", key));
+      if (!put.ok()) continue;  // Not acknowledged: nothing is promised.
+      absl::MutexLock lock(&mu_);
+      acknowledged_[key] = put->header.revision;
+    }
+  }
+
+  Client& client_;
+  std::atomic<bool> stop_ = false;
+  std::vector<std::thread> threads_;
+  mutable absl::Mutex mu_;
+  std::map<std::string, int64_t> acknowledged_ ABSL_GUARDED_BY(mu_);
+};
+
+void ExpectAllPresent(Client& client, const std::map<std::string, int64_t>& acknowledged) {
+  auto all = client.kv().Get("w", {.prefix = true});
+  ASSERT_TRUE(all.ok()) << all.status();
+  std::map<std::string, const KeyValue*> stored;
+  for (const KeyValue& kv : all->kvs) stored[kv.key] = &kv;
+  for (const auto& [key, revision] : acknowledged) {
+    ASSERT_TRUE(stored.contains(key)) << key << " was acknowledged at revision " << revision << " and is gone";
+    EXPECT_EQ(stored[key]->mod_revision, revision) << key;
+    EXPECT_EQ(stored[key]->value, "value of " + key);
+  }
+}
+
+TEST_F(KillTest, KillingTheLeaderUnderWritesLosesNothingAcknowledged) {
+  StartCluster();
+  auto client = Connect();
+  Writers writers(*client, 4);
+  for (int round = 0; round < 3; ++round) {
+    SCOPED_TRACE(absl::StrCat("round ", round));
+    const size_t before = writers.acknowledged_count();
+    const absl::Time deadline = absl::Now() + absl::Seconds(60);
+    while (writers.acknowledged_count() < before + 200 && absl::Now() < deadline) {
+      absl::SleepFor(absl::Milliseconds(5));
+    }
+    ASSERT_GE(writers.acknowledged_count(), before + 200) << "writes do not go on";
+    const int leader = Leader();
+    cluster_->Kill(leader);
+    ASSERT_TRUE(cluster_->Start(leader).ok());
+  }
+  WaitHealthy();
+  writers.Stop();
+  ExpectAllPresent(*client, writers.acknowledged());
+  ExpectSameState(*client);
+}
+
+TEST_F(KillTest, KillingEveryMemberAtOnceLosesNothingAcknowledged) {
+  StartCluster();
+  auto client = Connect();
+  Writers writers(*client, 4);
+  const absl::Time deadline = absl::Now() + absl::Seconds(60);
+  while (writers.acknowledged_count() < 500 && absl::Now() < deadline) absl::SleepFor(absl::Milliseconds(5));
+  for (int i = 0; i < cluster_->size(); ++i) cluster_->Kill(i);
+  ASSERT_TRUE(cluster_->StartAll().ok());
+  WaitHealthy();
+  writers.Stop();
+  EXPECT_GE(writers.acknowledged_count(), 500u);
+  ExpectAllPresent(*client, writers.acknowledged());
+  ExpectSameState(*client);
+}
+
+TEST_F(KillTest, FollowerThatFellBehindTheLogGetsASnapshot) {
+  StartCluster(3, {"--snapshot-catchup-entries=10"});
+  auto client = Connect();
+  const int follower = (Leader() + 1) % 3;
+  cluster_->Kill(follower);
+  // More than the state keeps in memory, so that it is flushed and the log behind it is dropped.
+  const std::string value(200 * 1024, 'x');
+  for (int i = 0; i < 250; ++i) {
+    auto put = client->kv().Put(absl::StrCat("big/", i), value);
+    ASSERT_TRUE(put.ok()) << put.status();
+  }
+  ASSERT_TRUE(cluster_->Start(follower).ok());
+  WaitHealthy();
+  ExpectSameState(*client);
+  // It did not come by the log: the member says so itself.
+  std::string log = cluster_->LogTails(1 << 20);
+  EXPECT_NE(log.find("snapshot"), std::string::npos);
+  // And it goes on by the log from there.
+  ASSERT_TRUE(client->kv().Put("after", "1").ok());
+  ExpectSameState(*client);
+}
+
+TEST_F(KillTest, MinorityStillReadsSerializablyAndRefusesWrites) {
+  StartCluster(3, {"--election-timeout=500"});
+  auto client = Connect();
+  ASSERT_TRUE(client->kv().Put("k", "v").ok());
+  ExpectSameState(*client);
+  cluster_->Kill(0);
+  cluster_->Kill(1);
+  auto stale = client->kv().Get("k", {.serializable = true}, {.endpoint = cluster_->endpoint(2)});
+  ASSERT_TRUE(stale.ok()) << stale.status();
+  EXPECT_EQ(stale->kvs.at(0).value, "v");
+  auto fresh = client->kv().Get("k", {}, {.timeout = absl::Seconds(2), .endpoint = cluster_->endpoint(2)});
+  EXPECT_FALSE(fresh.ok());
+  auto put = client->kv().Put("k", "w", {}, {.timeout = absl::Seconds(2), .endpoint = cluster_->endpoint(2)});
+  EXPECT_FALSE(put.ok());
+}
+
+}  // namespace
+}  // namespace keel::test
