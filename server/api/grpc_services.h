@@ -1,7 +1,7 @@
 #pragma once
 
-// The client-facing gRPC services, put together: KV, Watch, Lease, Cluster, Maintenance, Lock, Election and the standard
-// health service, over the handlers they adapt.
+// The client-facing gRPC services, put together: KV, Watch, Lease, Cluster, Maintenance, Lock, Election and the
+// standard health service, over the handlers they adapt.
 
 #include <cstddef>
 #include <cstdint>

@@ -1,0 +1,88 @@
+#include "server/api/admission.h"
+
+#include <string_view>
+#include <utility>
+
+#include "base/log.h"
+#include "server/apply/request_check.h"
+
+namespace keel::server {
+namespace {
+
+// Well-formed as RFC 3629 says: no overlong forms, surrogates, or code points above U+10FFFF.
+bool IsUtf8(std::string_view s) {
+  for (size_t i = 0; i < s.size();) {
+    const auto lead = static_cast<unsigned char>(s[i]);
+    if (lead < 0x80) {
+      ++i;
+      continue;
+    }
+    const size_t length = lead >= 0xC2 && lead <= 0xDF   ? 2
+                          : (lead & 0xF0) == 0xE0        ? 3
+                          : lead >= 0xF0 && lead <= 0xF4 ? 4
+                                                         : 0;
+    if (length == 0 || s.size() - i < length) return false;
+    for (size_t j = 1; j < length; ++j) {
+      if ((static_cast<unsigned char>(s[i + j]) & 0xC0) != 0x80) return false;
+    }
+    const auto second = static_cast<unsigned char>(s[i + 1]);
+    if ((lead == 0xE0 && second < 0xA0) || (lead == 0xED && second > 0x9F) || (lead == 0xF0 && second < 0x90) ||
+        (lead == 0xF4 && second > 0x8F)) {
+      return false;
+    }
+    i += length;
+  }
+  return true;
+}
+
+}  // namespace
+
+absl::Status Admission::Admit(const Call& call, CallClass call_class) const {
+  if (stopped_.load(std::memory_order_acquire)) return absl::UnavailableError("etcdserver: server stopped");
+  if (call_class != CallClass::kLearnersToo && learner_.load(std::memory_order_relaxed)) {
+    return absl::FailedPreconditionError("etcdserver: rpc not supported for learner");
+  }
+  if (!IsUtf8(call.client_api_version)) return absl::InvalidArgumentError("etcdserver: invalid client api version");
+  if (call.requires_leader && member_->node->leader() == raft::kNobody) {
+    return absl::UnavailableError("etcdserver: no leader");
+  }
+  // Who the caller is (call.token) and what it may do are decided here once users and roles exist. Until then everybody
+  // may do everything, as with authentication switched off, where even an invalid token is ignored.
+  return absl::OkStatus();
+}
+
+absl::Status Admission::AdmitBytes(int64_t cost) {
+  if (cost == 0 || member_->limits.quota_bytes < 0) return absl::OkStatus();
+  if (!QuotaExceeded(member_->store->sizes().in_use_bytes, cost, member_->limits.quota_bytes)) {
+    return absl::OkStatus();
+  }
+  RaiseNoSpace();
+  return NoSpaceError();
+}
+
+void Admission::RaiseNoSpace() {
+  for (const auto& alarm : member_->store->alarms()) {
+    if (alarm.memberid() == member_->member_id && alarm.alarm() == etcdserverpb::NOSPACE) return;
+  }
+  if (raising_.exchange(true)) return;
+  KEEL_LOG_WARN("database space exceeded, raising alarm",
+                {{"member", member_->name}, {"quota_bytes", QuotaLimit(member_->limits.quota_bytes)}});
+  command::Command command;
+  auto* alarm = command.mutable_alarm();
+  alarm->set_action(etcdserverpb::AlarmRequest::ACTIVATE);
+  alarm->set_memberid(member_->member_id);
+  alarm->set_alarm(etcdserverpb::NOSPACE);
+  // Whatever comes of it, the next refused write tries again if the alarm is still not there.
+  member_->proposer->Submit(std::move(command), member_->clock->Now() + member_->limits.request_timeout,
+                            [this](const absl::StatusOr<ApplyResult>&) { raising_.store(false); });
+}
+
+void Admission::Refresh() {
+  bool learner = false;
+  for (const auto& member : member_->store->members()) {
+    if (member.id == member_->member_id) learner = member.learner;
+  }
+  learner_.store(learner, std::memory_order_relaxed);
+}
+
+}  // namespace keel::server

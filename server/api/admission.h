@@ -1,0 +1,51 @@
+#pragma once
+
+// The one choke point before every call: whatever decides whether a caller may go on at all decides it here, in the
+// order of rpc.md section 2.1.
+
+#include <atomic>
+#include <cstdint>
+
+#include "absl/status/status.h"
+#include "server/api/call.h"
+#include "server/member.h"
+
+namespace keel::server {
+
+// What a call is, as far as its admission depends on it.
+enum class CallClass {
+  kOrdinary,
+  kLearnersToo,  // Answered by learners: Status, serializable Range, Snapshot.
+};
+
+// Thread-safe. Cheap: a few atomic reads per call.
+class Admission {
+ public:
+  // `member` outlives it.
+  explicit Admission(const Member* member) : member_(member) {}
+
+  // Before every unary call and at the opening of every stream.
+  //   kUnavailable         server stopped | no leader (only when the caller requires one)
+  //   kFailedPrecondition  rpc not supported for learner
+  //   kInvalidArgument     invalid client api version
+  absl::Status Admit(const Call& call, CallClass call_class = CallClass::kOrdinary) const;
+
+  // Before the validation of Put, Txn and LeaseGrant: do `cost` more bytes fit? kResourceExhausted when not; the
+  // member then also proposes its own NOSPACE alarm, unless it is raised or on its way.
+  absl::Status AdmitBytes(int64_t cost);
+
+  // Looks up again what changes seldom (is this member a learner?). By one thread, now and then.
+  void Refresh();
+  // From now on nobody is admitted.
+  void Stop() { stopped_.store(true, std::memory_order_release); }
+
+ private:
+  void RaiseNoSpace();
+
+  const Member* const member_;
+  std::atomic<bool> stopped_{false};
+  std::atomic<bool> learner_{false};
+  std::atomic<bool> raising_{false};  // A NOSPACE proposal of ours is on its way.
+};
+
+}  // namespace keel::server

@@ -1,0 +1,91 @@
+#include "server/api/grpc_maintenance_service.h"
+
+#include <utility>
+
+#include "server/api/grpc_call.h"
+#include "server/api/grpc_stream.h"
+
+namespace keel::server {
+namespace {
+
+constexpr RpcName Name(const char* method) { return {"etcdserverpb.Maintenance", method}; }
+
+// Sends nothing but the reason why.
+class SnapshotReactor final
+    : public StreamReactor<grpc::ServerWriteReactor<etcdserverpb::SnapshotResponse>, etcdserverpb::SnapshotResponse> {
+ public:
+  SnapshotReactor(const ApiBase& base, grpc::CallbackServerContext* context)
+      : StreamReactor(base.member, base.monitor, context, Name("Snapshot"), RpcKind::kServerStream) {}
+
+  void Start(const Call& call, absl::Status status) {
+    Open(call.requires_leader);
+    End(std::move(status));
+  }
+
+ private:
+  void OnSent() override {}
+};
+
+}  // namespace
+
+grpc::ServerUnaryReactor* GrpcMaintenanceService::Alarm(grpc::CallbackServerContext* context,
+                                                        const etcdserverpb::AlarmRequest* request,
+                                                        etcdserverpb::AlarmResponse* response) {
+  return ServeUnary(*base_->member, Name("Alarm"), context,
+                    [&](const Call& call, Done done) { handlers_.Alarm(call, *request, response, std::move(done)); });
+}
+
+grpc::ServerUnaryReactor* GrpcMaintenanceService::Status(grpc::CallbackServerContext* context,
+                                                         const etcdserverpb::StatusRequest* request,
+                                                         etcdserverpb::StatusResponse* response) {
+  return ServeUnary(*base_->member, Name("Status"), context,
+                    [&](const Call& call, Done done) { handlers_.Status(call, *request, response, std::move(done)); });
+}
+
+grpc::ServerUnaryReactor* GrpcMaintenanceService::Defragment(grpc::CallbackServerContext* context,
+                                                             const etcdserverpb::DefragmentRequest* request,
+                                                             etcdserverpb::DefragmentResponse* response) {
+  return ServeUnary(*base_->member, Name("Defragment"), context, [&](const Call& call, Done done) {
+    handlers_.Defragment(call, *request, response, std::move(done));
+  });
+}
+
+grpc::ServerUnaryReactor* GrpcMaintenanceService::Hash(grpc::CallbackServerContext* context,
+                                                       const etcdserverpb::HashRequest* request,
+                                                       etcdserverpb::HashResponse* response) {
+  return ServeUnary(*base_->member, Name("Hash"), context,
+                    [&](const Call& call, Done done) { handlers_.Hash(call, *request, response, std::move(done)); });
+}
+
+grpc::ServerUnaryReactor* GrpcMaintenanceService::HashKV(grpc::CallbackServerContext* context,
+                                                         const etcdserverpb::HashKVRequest* request,
+                                                         etcdserverpb::HashKVResponse* response) {
+  return ServeUnary(*base_->member, Name("HashKV"), context,
+                    [&](const Call& call, Done done) { handlers_.HashKV(call, *request, response, std::move(done)); });
+}
+
+grpc::ServerUnaryReactor* GrpcMaintenanceService::MoveLeader(grpc::CallbackServerContext* context,
+                                                             const etcdserverpb::MoveLeaderRequest* request,
+                                                             etcdserverpb::MoveLeaderResponse* response) {
+  return ServeUnary(*base_->member, Name("MoveLeader"), context, [&](const Call& call, Done done) {
+    handlers_.MoveLeader(call, *request, response, std::move(done));
+  });
+}
+
+grpc::ServerUnaryReactor* GrpcMaintenanceService::Downgrade(grpc::CallbackServerContext* context,
+                                                            const etcdserverpb::DowngradeRequest* request,
+                                                            etcdserverpb::DowngradeResponse* response) {
+  return ServeUnary(*base_->member, Name("Downgrade"), context, [&](const Call& call, Done done) {
+    handlers_.Downgrade(call, *request, response, std::move(done));
+  });
+}
+
+grpc::ServerWriteReactor<etcdserverpb::SnapshotResponse>* GrpcMaintenanceService::Snapshot(
+    grpc::CallbackServerContext* context, const etcdserverpb::SnapshotRequest* request) {
+  const Call call = ReadCall(*context, *base_->member);
+  auto reactor = std::make_shared<SnapshotReactor>(*base_, context);
+  reactor->Start(call, handlers_.Snapshot(call, *request));
+  return reactor.get();
+}
+
+}  // namespace keel::server

@@ -1,0 +1,115 @@
+#include "server/api/maintenance_handlers.h"
+
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/version.h"
+#include "server/apply/request_check.h"
+
+namespace keel::server {
+namespace {
+
+// One line of StatusResponse.errors, as the protobuf text format of an AlarmMember has it.
+std::string AlarmLine(const etcdserverpb::AlarmMember& alarm) {
+  return absl::StrCat("memberID:", alarm.memberid(), " alarm:", etcdserverpb::AlarmType_Name(alarm.alarm()), " ");
+}
+
+}  // namespace
+
+void MaintenanceHandlers::Alarm(const Call& call, const etcdserverpb::AlarmRequest& request,
+                                etcdserverpb::AlarmResponse* response, Done done) const {
+  if (auto status = base_->admission->Admit(call); !status.ok()) return done(std::move(status));
+  if (auto status = CheckAlarm(request); !status.ok()) return done(std::move(status));
+  if (request.action() != etcdserverpb::AlarmRequest::GET) {
+    command::Command command;
+    *command.mutable_alarm() = request;
+    return Propose(*base_->member, call, std::move(command), response, std::move(done));
+  }
+  auto list = [member = base_->member, wanted = request.alarm(), response,
+               done = std::move(done)](absl::Status readable) mutable {
+    if (!readable.ok()) return done(std::move(readable));
+    for (etcdserverpb::AlarmMember& alarm : member->store->alarms()) {
+      if (wanted == etcdserverpb::NONE || wanted == alarm.alarm()) *response->add_alarms() = std::move(alarm);
+    }
+    member->FillHeader(member->store->current_revision().value(), response->mutable_header());
+    done(absl::OkStatus());
+  };
+  AwaitReadable(*base_->member, call, std::move(list));
+}
+
+void MaintenanceHandlers::Status(const Call& call, const etcdserverpb::StatusRequest&,
+                                 etcdserverpb::StatusResponse* response, Done done) const {
+  if (auto status = base_->admission->Admit(call, CallClass::kLearnersToo); !status.ok()) {
+    return done(std::move(status));
+  }
+  const Member& member = *base_->member;
+  const raft::CoreStatus core = member.node->status().core;
+  const storage::StateSizes sizes = member.store->sizes();
+  response->set_version(kProtocolVersion);
+  response->set_dbsize(sizes.allocated_bytes);
+  response->set_dbsizeinuse(sizes.in_use_bytes);
+  const int64_t quota = member.limits.quota_bytes;
+  response->set_dbsizequota(quota < 0 ? quota : QuotaLimit(quota));
+  response->set_leader(core.leader.value());
+  response->set_raftindex(core.commit.value());
+  response->set_raftterm(core.term.value());
+  response->set_raftappliedindex(core.applied.value());
+  response->set_islearner(core.membership.IsLearner(raft::MemberId{member.member_id}));
+  response->set_storageversion(kProtocolClusterVersion);
+  response->mutable_downgradeinfo();  // Present and all false: no downgrade is under way.
+  if (core.leader == raft::kNobody) response->add_errors("etcdserver: no leader");
+  for (const auto& alarm : member.store->alarms()) response->add_errors(AlarmLine(alarm));
+  member.FillHeader(member.store->current_revision().value(), response->mutable_header());
+  done(absl::OkStatus());
+}
+
+void MaintenanceHandlers::Defragment(const Call& call, const etcdserverpb::DefragmentRequest&,
+                                     etcdserverpb::DefragmentResponse*, Done done) const {
+  done(base_->admission->Admit(call));
+}
+
+void MaintenanceHandlers::Hash(const Call& call, const etcdserverpb::HashRequest&, etcdserverpb::HashResponse* response,
+                               Done done) const {
+  if (auto status = base_->admission->Admit(call); !status.ok()) return done(std::move(status));
+  base_->readers->Run([member = base_->member, response, done = std::move(done)]() mutable {
+    auto hash = member->store->HashKv(storage::Revision{0});
+    if (!hash.ok()) return done(std::move(hash).status());
+    response->set_hash(hash->hash);
+    member->FillHeader(member->store->current_revision().value(), response->mutable_header());
+    done(absl::OkStatus());
+  });
+}
+
+void MaintenanceHandlers::HashKV(const Call& call, const etcdserverpb::HashKVRequest& request,
+                                 etcdserverpb::HashKVResponse* response, Done done) const {
+  if (auto status = base_->admission->Admit(call); !status.ok()) return done(std::move(status));
+  base_->readers->Run([member = base_->member, &request, response, done = std::move(done)]() mutable {
+    auto hash = member->store->HashKv(storage::Revision{request.revision()});
+    if (!hash.ok()) return done(std::move(hash).status());
+    response->set_hash(hash->hash);
+    response->set_compact_revision(hash->compact_revision.value());
+    response->set_hash_revision(hash->hash_revision.value());
+    member->FillHeader(member->store->current_revision().value(), response->mutable_header());
+    done(absl::OkStatus());
+  });
+}
+
+absl::Status MaintenanceHandlers::Snapshot(const Call& call, const etcdserverpb::SnapshotRequest&) const {
+  if (auto status = base_->admission->Admit(call, CallClass::kLearnersToo); !status.ok()) return status;
+  return absl::UnimplementedError("etcdserver: snapshots for clients are not supported by this release");
+}
+
+void MaintenanceHandlers::MoveLeader(const Call& call, const etcdserverpb::MoveLeaderRequest&,
+                                     etcdserverpb::MoveLeaderResponse*, Done done) const {
+  if (auto status = base_->admission->Admit(call); !status.ok()) return done(std::move(status));
+  done(absl::UnimplementedError("etcdserver: leadership transfer is not supported by this release"));
+}
+
+void MaintenanceHandlers::Downgrade(const Call& call, const etcdserverpb::DowngradeRequest&,
+                                    etcdserverpb::DowngradeResponse*, Done done) const {
+  if (auto status = base_->admission->Admit(call); !status.ok()) return done(std::move(status));
+  done(absl::UnimplementedError("etcdserver: downgrades are not supported by this release"));
+}
+
+}  // namespace keel::server
