@@ -18,9 +18,13 @@ namespace keel::storage {
 struct RaftLogOptions {
   std::string dir;  // Created when missing.
   uint64_t segment_bytes = 64u << 20;
+  // Of a segment made when no spare is ready, the very first one included: it is filled while an append waits.
+  uint64_t hasty_segment_bytes = 4u << 20;
   int spare_segments = 1;  // Zero-filled or recycled files kept ready, so that a sync changes no file metadata.
   // Durations and bytes of writes, for metrics; may be null. Must outlive the log.
   class RaftLogObserver* observer = nullptr;
+  // Where the files are; null: the machine's own disk. Must outlive the log.
+  class Disk* disk = nullptr;
 };
 
 class RaftLogObserver {
@@ -41,7 +45,7 @@ class RaftLog : public raft::StableStore {
   };
 
   // Opens or creates; cuts a torn tail. kDataLoss: damage before the tail; the message names file and offset and says
-  // what to do. kFailedPrecondition: another process has it open, or the format is newer.
+  // what to do. kFailedPrecondition: the format is newer. (A second process is kept out by DataDir's lock.)
   static absl::StatusOr<std::unique_ptr<RaftLog>> Open(const RaftLogOptions& options);
   ~RaftLog() override = default;
 

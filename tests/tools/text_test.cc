@@ -73,12 +73,5 @@ TEST(TextTest, HexIds) {
   }
 }
 
-TEST(TextTest, PrefixEndIncrementsTheLastByteThatCan) {
-  EXPECT_EQ(PrefixEnd("a"), "b");
-  EXPECT_EQ(PrefixEnd("a\xff\xff"), "b");
-  EXPECT_EQ(PrefixEnd("\xff"), std::string(1, '\0'));
-  EXPECT_EQ(PrefixEnd(""), std::string(1, '\0'));
-}
-
 }  // namespace
 }  // namespace keel::ctl

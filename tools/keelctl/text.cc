@@ -252,12 +252,4 @@ absl::StatusOr<std::vector<std::string>> SplitWords(std::string_view line) {
   return words;
 }
 
-std::string PrefixEnd(std::string_view prefix) {
-  std::string end(prefix);
-  while (!end.empty() && static_cast<unsigned char>(end.back()) == 0xff) end.pop_back();
-  if (end.empty()) return std::string(1, '\0');
-  end.back() = static_cast<char>(end.back() + 1);
-  return end;
-}
-
 }  // namespace keel::ctl

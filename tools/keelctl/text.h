@@ -39,7 +39,4 @@ class Table {
 // Splits a line into words as a shell would: blanks separate, 'raw', "with \" escapes". kInvalidArgument: open quote.
 absl::StatusOr<std::vector<std::string>> SplitWords(std::string_view line);
 
-// The end of the interval of all keys that begin with `prefix`; "\0" when there is no end.
-std::string PrefixEnd(std::string_view prefix);
-
 }  // namespace keel::ctl

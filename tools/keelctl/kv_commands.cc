@@ -1,0 +1,82 @@
+#include <iterator>
+
+#include "tools/keelctl/commands.h"
+#include "tools/keelctl/kv_flags.h"
+
+namespace keel::ctl {
+namespace {
+
+Outcome RunPut(Context& context, const PutFlags& flags) {
+  auto op = flags.Resolve();
+  if (!op.ok()) return Outcome::Of(op.status(), FlagErrorCode(op.status()));
+  if (!flags.has_value() && !flags.ignore_value) {
+    op->value.assign(std::istreambuf_iterator<char>(context.in), {});
+    if (op->value.empty()) {
+      return Outcome::BadArguments("put command needs 1 argument and input from stdin or 2 arguments");
+    }
+  }
+  auto client = context.client();
+  if (!client.ok()) return Outcome::Of(client.status(), kExitBadConnection);
+  auto response = (*client)->kv().Put(op->key, op->value, op->options);
+  if (!response.ok()) return Outcome::Of(response.status());
+  Printer::Create(context.flags.format, context.flags.hex, context.out, context.err)->Put(*response);
+  return Outcome::Ok();
+}
+
+Outcome RunGet(Context& context, const GetFlags& flags) {
+  auto op = flags.Resolve();
+  if (!op.ok()) return Outcome::Of(op.status(), FlagErrorCode(op.status()));
+  if (flags.style.values_only && context.flags.format != Format::kSimple) {
+    return Outcome::BadArguments("print-value-only is only for `--write-out=simple`");
+  }
+  auto client = context.client();
+  if (!client.ok()) return Outcome::Of(client.status(), kExitBadConnection);
+  auto response = (*client)->kv().Get(op->key, op->options);
+  if (!response.ok()) return Outcome::Of(response.status());
+  Printer::Create(context.flags.format, context.flags.hex, context.out, context.err)->Get(*response, flags.style);
+  return Outcome::Ok();
+}
+
+Outcome RunDel(Context& context, const DelFlags& flags) {
+  auto op = flags.Resolve();
+  if (!op.ok()) return Outcome::Of(op.status(), FlagErrorCode(op.status()));
+  auto client = context.client();
+  if (!client.ok()) return Outcome::Of(client.status(), kExitBadConnection);
+  auto response = (*client)->kv().Delete(op->key, op->options);
+  if (!response.ok()) return Outcome::Of(response.status());
+  Printer::Create(context.flags.format, context.flags.hex, context.out, context.err)->Delete(*response);
+  return Outcome::Ok();
+}
+
+}  // namespace
+
+void AddKvCommands(CLI::App& app, Context& context, Outcome& outcome) {
+  auto put = std::make_shared<PutFlags>();
+  put->AddTo(*AddCommand(app, "put", "write a key", Tables::kNo, context, outcome,
+                         [&context, put] { return RunPut(context, *put); }));
+  auto get = std::make_shared<GetFlags>();
+  get->AddTo(*AddCommand(app, "get", "read a key or a range of keys", Tables::kNo, context, outcome,
+                         [&context, get] { return RunGet(context, *get); }));
+  auto del = std::make_shared<DelFlags>();
+  del->AddTo(*AddCommand(app, "del", "delete a key or a range of keys", Tables::kNo, context, outcome,
+                         [&context, del] { return RunDel(context, *del); }));
+
+  struct Compaction {
+    int64_t revision = 0;
+    bool physical = false;
+  };
+  auto compaction = std::make_shared<Compaction>();
+  CLI::App* command = AddCommand(
+      app, "compaction", "drop the history below a revision", Tables::kYes, context, outcome, [&context, compaction] {
+        auto client = context.client();
+        if (!client.ok()) return Outcome::Of(client.status(), kExitBadConnection);
+        auto response = (*client)->kv().Compact(compaction->revision, {.physical = compaction->physical});
+        if (!response.ok()) return Outcome::Of(response.status());
+        context.out << "compacted revision " << compaction->revision << "\n";
+        return Outcome::Ok();
+      });
+  command->add_option("revision", compaction->revision, "revision to keep")->required();
+  command->add_flag("--physical", compaction->physical, "return only when the space is free");
+}
+
+}  // namespace keel::ctl
