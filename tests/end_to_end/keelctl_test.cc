@@ -1,0 +1,248 @@
+// keelctl beside Debian's etcdctl on the same cluster: where both have a command, they print the same.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <regex>
+#include <sstream>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "absl/time/clock.h"
+#include "tests/end_to_end/fixture.h"
+
+namespace keel::test {
+namespace {
+
+using ::testing::HasSubstr;
+
+class KeelctlTest : public ClusterTest {
+ protected:
+  void SetUp() override { StartCluster(); }
+
+  // One endpoint, so that both tools speak of the same member.
+  tools::CommandResult Run(const std::string& program, std::vector<std::string> args, const std::string& input = "") {
+    std::vector<std::string> argv = {program, "--endpoints=" + cluster_->endpoint(0)};
+    argv.insert(argv.end(), args.begin(), args.end());
+    auto result = tools::RunCommand({.argv = argv, .environment = {"ETCDCTL_API=3"}, .stdin_text = input});
+    if (!result.ok()) {
+      ADD_FAILURE() << result.status();
+      return {};
+    }
+    return *result;
+  }
+  tools::CommandResult Keelctl(std::vector<std::string> args, const std::string& input = "") {
+    return Run(KEELCTL_PATH, std::move(args), input);
+  }
+  std::string KeelctlOk(std::vector<std::string> args, const std::string& input = "") {
+    const tools::CommandResult result = Keelctl(args, input);
+    EXPECT_EQ(result.exit_code, 0) << "keelctl " << absl::StrJoin(args, " ") << ": " << result.err;
+    return result.out;
+  }
+
+  tools::ChildProcess Background(std::vector<std::string> args, const std::string& output) {
+    std::vector<std::string> argv = {KEELCTL_PATH, "--endpoints=" + cluster_->endpoints()};
+    argv.insert(argv.end(), args.begin(), args.end());
+    auto process = tools::ChildProcess::Start({.argv = argv, .output_file = absl::StrCat(dir_.path(), "/", output)});
+    EXPECT_TRUE(process.ok()) << process.status();
+    return *std::move(process);
+  }
+  std::string Read(const std::string& name) const {
+    std::ifstream file(absl::StrCat(dir_.path(), "/", name));
+    std::stringstream text;
+    text << file.rdbuf();
+    return text.str();
+  }
+  void WaitFor(const std::string& name, const std::string& text) {
+    const absl::Time deadline = absl::Now() + absl::Seconds(30);
+    while (absl::Now() < deadline) {
+      if (Read(name).find(text) != std::string::npos) return;
+      absl::SleepFor(absl::Milliseconds(10));
+    }
+    ADD_FAILURE() << "'" << text << "' did not appear in: " << Read(name);
+  }
+};
+
+TEST_F(KeelctlTest, PrintsWhatEtcdctlPrints) {
+  if (EtcdctlPath().empty()) GTEST_SKIP() << "etcdctl is not installed (Debian package etcd-client)";
+  KeelctlOk({"put", "a", "1"});
+  KeelctlOk({"put", "b", "two\nlines"});
+  KeelctlOk({"put", "a", "3"});
+  KeelctlOk({"put", "bin\x01", "\xff\xfe"});
+  struct Case {
+    std::vector<std::string> args;
+    std::string input;
+  };
+  const Case kCases[] = {
+      {{"get", "a"}, ""},
+      {{"get", "absent"}, ""},
+      {{"get", "--prefix", ""}, ""},
+      {{"get", "--from-key", "b"}, ""},
+      {{"get", "a", "b"}, ""},
+      {{"get", "a", "--rev=2"}, ""},
+      {{"get", "--prefix", "", "--limit=2"}, ""},
+      {{"get", "--prefix", "", "--keys-only"}, ""},
+      {{"get", "--prefix", "", "--order=DESCEND", "--sort-by=MODIFY"}, ""},
+      {{"put", "--prev-kv", "c", "1"}, ""},
+      {{"del", "--prev-kv", "c"}, ""},
+      {{"del", "absent"}, ""},
+      {{"txn"}, "mod(\"a\") > \"0\"\nvalue(\"b\") != \"x\"\n\nget a\nput d 1\ndel d2\n\nget b\n\n"},
+      {{"txn"}, "version(\"a\") = \"0\"\n\nput d 1\n\nget b --keys-only\n\n"},
+      {{"member", "list"}, ""},
+  };
+  // What a change answers depends on what came before; the revision is taken out before comparing.
+  const auto normalise = [](std::string text) {
+    static const std::regex kMoving("(\"?(Prev)?([Mm]od_?|[Cc]reate_?)?[Rr]evision\"? ?: ?)[0-9]+");
+    return std::regex_replace(text, kMoving, "$1N");
+  };
+  for (const Case& c : kCases) {
+    for (const char* format : {"simple", "json", "fields"}) {
+      std::vector<std::string> args = c.args;
+      args.push_back(absl::StrCat("--write-out=", format));
+      SCOPED_TRACE(absl::StrJoin(args, " "));
+      const auto theirs = Run(EtcdctlPath(), args, c.input);
+      KeelctlOk({"del", "c"});
+      const auto mine = Keelctl(args, c.input);
+      KeelctlOk({"del", "c"});
+      EXPECT_EQ(normalise(mine.out), normalise(theirs.out));
+      EXPECT_EQ(mine.exit_code, theirs.exit_code);
+    }
+  }
+}
+
+TEST_F(KeelctlTest, FailsAsEtcdctlDoes) {
+  struct Case {
+    std::vector<std::string> args;
+    std::string input;
+    int exit_code;
+    std::string error;
+  };
+  const Case kCases[] = {
+      {{"get", "a", "--rev=99"}, "", 1, "etcdserver: mvcc: required revision is a future revision"},
+      {{"put", "--lease=1234", "a", "b"}, "", 1, "etcdserver: requested lease not found"},
+      {{"put", "--lease=xyz", "a", "b"}, "", 128, "bad ID"},
+      {{"put", "a"}, "", 128, "put command needs 1 argument and input from stdin or 2 arguments"},
+      {{"get", "a", "--prefix", "--from-key"}, "", 128, "cannot be set at the same time"},
+      {{"get", "a", "--order=up"}, "", 4, "bad sort order"},
+      {{"get", "a", "-w", "xml"}, "", 4, "unsupported output format"},
+      {{"get", "a", "-w", "table"}, "", 4, "table not supported as output format"},
+      {{"txn"}, "nonsense\n\n\n\n", 3, "malformed comparison: nonsense"},
+      {{"txn"}, "\nput\n\n\n", 3, "invalid txn request: put"},
+      {{"txn"}, "\n\n", 3, "EOF"},
+      {{"compaction", "99"}, "", 1, "etcdserver: mvcc: required revision is a future revision"},
+      {{"lease", "revoke", "1234"}, "", 1, "failed to revoke lease (etcdserver: requested lease not found)"},
+      {{"lease", "keep-alive", "--once", "1234"}, "", 2, "etcdserver: requested lease not found"},
+      {{"frobnicate"}, "", 1, ""},
+  };
+  for (const Case& c : kCases) {
+    SCOPED_TRACE(absl::StrJoin(c.args, " "));
+    const auto result = Keelctl(c.args, c.input);
+    EXPECT_EQ(result.exit_code, c.exit_code) << result.err;
+    EXPECT_THAT(result.err, HasSubstr(c.error));
+  }
+}
+
+TEST_F(KeelctlTest, ReadsAValueFromStandardInput) {
+  KeelctlOk({"put", "k"}, "from\nstdin\n");
+  EXPECT_EQ(KeelctlOk({"get", "k", "--print-value-only"}), "from\nstdin\n\n");
+  KeelctlOk({"put", "k", "--", "-dash"});
+  EXPECT_EQ(KeelctlOk({"get", "k", "--print-value-only"}), "-dash\n");
+  EXPECT_EQ(KeelctlOk({"get", "k", "--count-only"}), "1\n");
+}
+
+TEST_F(KeelctlTest, WatchRunsAHandlerPerEvent) {
+  KeelctlOk({"put", "w/a", "1"});
+  auto watch =
+      Background({"watch", "--prefix", "w/", "--rev=2", "--", "sh", "-c", "echo saw $ETCD_WATCH_KEY"}, "watch");
+  WaitFor("watch", "saw \"w/a\"");
+  KeelctlOk({"del", "w/a"});
+  WaitFor("watch", "DELETE\nw/a\n");
+}
+
+TEST_F(KeelctlTest, Leases) {
+  const std::string id = std::vector<std::string>(absl::StrSplit(KeelctlOk({"lease", "grant", "60"}), ' ')).at(1);
+  KeelctlOk({"put", "--lease=" + id, "leased", "v"});
+  EXPECT_THAT(KeelctlOk({"lease", "timetolive", id, "--keys"}), HasSubstr("attached keys([leased])"));
+  EXPECT_EQ(KeelctlOk({"lease", "list"}), "found 1 leases\n" + id + "\n");
+  EXPECT_EQ(KeelctlOk({"lease", "keep-alive", "--once", id}), "lease " + id + " keepalived with TTL(60)\n");
+  const auto json = nlohmann::json::parse(KeelctlOk({"lease", "timetolive", id, "-w", "json"}));
+  EXPECT_EQ(json["granted-ttl"], 60);
+  EXPECT_EQ(KeelctlOk({"lease", "revoke", id}), "lease " + id + " revoked\n");
+  EXPECT_EQ(KeelctlOk({"lease", "timetolive", id}), "lease " + id + " already expired\n");
+  EXPECT_EQ(KeelctlOk({"get", "leased"}), "");
+}
+
+TEST_F(KeelctlTest, LockRunsACommandAndPassesItsExitCode) {
+  const auto result = Keelctl({"lock", "l", "--", "sh", "-c", "echo token $KEEL_FENCING_TOKEN; exit 7"});
+  EXPECT_EQ(result.exit_code, 7);
+  EXPECT_THAT(result.out, HasSubstr("token "));
+  EXPECT_EQ(KeelctlOk({"get", "--prefix", "l/"}), "");
+
+  auto holder = Background({"lock", "l"}, "holder");
+  WaitFor("holder", "l/");
+  auto waiter = Background({"lock", "l", "--", "echo", "ran"}, "waiter");
+  const absl::Time deadline = absl::Now() + absl::Seconds(30);
+  while (KeelctlOk({"get", "--prefix", "l/", "--count-only"}) != "2\n" && absl::Now() < deadline) {
+  }
+  EXPECT_EQ(Read("waiter"), "");
+  holder.Signal(SIGTERM);
+  WaitFor("waiter", "ran");
+  EXPECT_EQ(waiter.Wait(absl::Seconds(30)), 0);
+  EXPECT_EQ(holder.Wait(absl::Seconds(30)), 0);
+}
+
+TEST_F(KeelctlTest, LockExcludesEtcdctlAndIsExcludedByIt) {
+  if (EtcdctlPath().empty()) GTEST_SKIP() << "etcdctl is not installed (Debian package etcd-client)";
+  auto holder = Background({"lock", "l"}, "holder");
+  WaitFor("holder", "l/");
+  auto other = tools::ChildProcess::Start({.argv = {EtcdctlPath(), "--endpoints=" + cluster_->endpoints(), "lock", "l"},
+                                           .environment = {"ETCDCTL_API=3"},
+                                           .output_file = dir_.path() + "/other"});
+  ASSERT_TRUE(other.ok());
+  const absl::Time deadline = absl::Now() + absl::Seconds(30);
+  while (KeelctlOk({"get", "--prefix", "l/", "--count-only"}) != "2\n" && absl::Now() < deadline) {
+  }
+  EXPECT_EQ(Read("other"), "");
+  holder.Signal(SIGINT);
+  WaitFor("other", "l/");
+  auto third = Background({"lock", "l", "--", "echo", "ran"}, "third");
+  while (KeelctlOk({"get", "--prefix", "l/", "--count-only"}) != "2\n" && absl::Now() < deadline) {
+  }
+  EXPECT_EQ(Read("third"), "");
+  other->Signal(SIGINT);
+  WaitFor("third", "ran");
+}
+
+TEST_F(KeelctlTest, ElectAndListen) {
+  auto one = Background({"elect", "e", "one", "--ttl=5"}, "one");
+  WaitFor("one", "one");
+  auto two = Background({"elect", "e", "two", "--ttl=5"}, "two");
+  auto listener = Background({"elect", "-l", "e"}, "listener");
+  WaitFor("listener", "one");
+  one.Kill();  // Without a word: the lease decides.
+  WaitFor("two", "two");
+  WaitFor("listener", "two");
+}
+
+TEST_F(KeelctlTest, EndpointsAndMembers) {
+  const auto all = "--endpoints=" + cluster_->endpoints();
+  EXPECT_THAT(KeelctlOk({all, "endpoint", "health"}), HasSubstr("is healthy: successfully committed proposal"));
+  EXPECT_THAT(KeelctlOk({all, "endpoint", "status", "-w", "table"}), HasSubstr("| RAFT TERM |"));
+  EXPECT_THAT(KeelctlOk({all, "member", "list", "-w", "table"}), HasSubstr("| started |"));
+  const auto status = nlohmann::json::parse(KeelctlOk({"endpoint", "status", "--cluster", "-w", "json"}));
+  EXPECT_EQ(status.size(), 3u);
+  const auto hashes = nlohmann::json::parse(KeelctlOk({"endpoint", "hashkv", "--cluster", "-w", "json"}));
+  EXPECT_EQ(hashes.size(), 3u);
+  const int gone = (Leader() + 1) % 3;
+  cluster_->Kill(gone);
+  const auto health = Keelctl({all, "--command-timeout=2s", "endpoint", "health"});
+  EXPECT_EQ(health.exit_code, 1);
+  EXPECT_THAT(health.err, HasSubstr(cluster_->endpoint(gone) + " is unhealthy"));
+}
+
+}  // namespace
+}  // namespace keel::test
