@@ -4,6 +4,8 @@
 // the apply thread. Semantics: rpc.md section 2.8. A slow stream lags behind in a bounded buffer and catches up from
 // history; it is never given a gap.
 
+#include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <vector>
@@ -18,7 +20,7 @@ namespace keel::server {
 
 // One client's stream of watchers. Pull model: the hub says when there is something, the owner takes one message when
 // its connection can take it; so a slow connection costs a bounded buffer and nothing else.
-// Thread-safe. Destroying it cancels its watchers.
+// Thread-safe. Destroying it cancels its watchers; it must be destroyed before the hub.
 class WatchStream {
  public:
   virtual ~WatchStream() = default;
@@ -31,6 +33,10 @@ class WatchStream {
   // The next message, with header.revision set as the contract says and the header's other fields left to the caller.
   // False: nothing now; `ready` is called once when that changes.
   virtual bool Next(etcdserverpb::WatchResponse* response) = 0;
+
+  // The client asks much and reads nothing: the owner should not read further requests until Next() has been called
+  // often enough. Nothing breaks if it does; only memory is at stake.
+  virtual bool congested() const { return false; }
 };
 
 class WatchHub {
