@@ -39,6 +39,7 @@ absl::StatusOr<bool> CompactSlice(Generation* generation, int64_t records_max) {
 
   Engine& engine = generation->engine();
   rocksdb::WriteBatch batch;
+  std::vector<ChangeId> dead_records;
   std::vector<DeadKey> dead_keys;
   int64_t freed_bytes = 0;
   int64_t looked_at = 0;
@@ -68,10 +69,12 @@ absl::StatusOr<bool> CompactSlice(Generation* generation, int64_t records_max) {
     if (replaced_pair && record->previous.revision < floor &&
         (change->revision != progress.finished || record->previous.revision == progress.finished)) {
       engine.DeleteRecord(record->previous, &batch);
+      dead_records.push_back(record->previous);
       freed_bytes += record->previous_bytes;
     }
     if (record->tombstone && change->revision < floor) {
       engine.DeleteRecord(*change, &batch);
+      dead_records.push_back(*change);
       freed_bytes += StoredBytes(stored);
       dead_keys.push_back({.key = std::string(fields->key), .tombstone = *change});
     }
@@ -86,6 +89,7 @@ absl::StatusOr<bool> CompactSlice(Generation* generation, int64_t records_max) {
   engine.PutMeta(kCompactionKey, EncodeCompaction(progress), &batch);
   KEEL_RETURN_IF_ERROR(engine.Write(&batch));
 
+  for (ChangeId change : dead_records) generation->cache().Erase(change);
   for (size_t first = 0; first < dead_keys.size(); first += kEraseAtOnce) {
     absl::MutexLock lock(&generation->mu);
     for (size_t i = first; i < std::min(first + kEraseAtOnce, dead_keys.size()); ++i) {

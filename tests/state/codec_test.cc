@@ -1,0 +1,181 @@
+// Golden bytes: what is on disk does not change by accident.
+
+#include "absl/strings/escaping.h"
+#include "gtest/gtest.h"
+#include "storage/state/meta_codec.h"
+#include "storage/state/record.h"
+#include "storage/state/value_cache.h"
+
+namespace keel::storage {
+namespace {
+
+std::string Hex(const std::string& bytes) { return absl::BytesToHexString(bytes); }
+
+TEST(RecordCodecTest, KeySortsByRevisionThenSub) {
+  EXPECT_EQ(Hex(EncodeRecordKey({Revision(0x0102), 3})), "000000000000010200000003");
+  EXPECT_LT(EncodeRecordKey({Revision(255), 9}), EncodeRecordKey({Revision(256), 0}));
+  EXPECT_EQ(DecodeRecordKey(EncodeRecordKey({Revision(7), 8})), (ChangeId{Revision(7), 8}));
+  EXPECT_FALSE(DecodeRecordKey("short").has_value());
+  EXPECT_FALSE(DecodeRecordKey(std::string(12, '\0')).has_value());
+}
+
+TEST(RecordCodecTest, HeaderNamesThePreviousRecord) {
+  Record record;
+  record.kv = std::make_shared<const std::string>("kv");
+  EXPECT_EQ(Hex(EncodeRecordHeader(record)), "00");
+  record.tombstone = true;
+  record.previous = {Revision(0x0a0b), 2};
+  record.previous_bytes = 77;
+  EXPECT_EQ(Hex(EncodeRecordHeader(record)), "030b0a000000000000020000004d000000");
+  std::optional<RecordView> view = DecodeRecord(EncodeRecordHeader(record) + *record.kv);
+  ASSERT_TRUE(view.has_value());
+  EXPECT_TRUE(view->tombstone);
+  EXPECT_EQ(view->previous, record.previous);
+  EXPECT_EQ(view->previous_bytes, 77u);
+  EXPECT_EQ(view->kv, "kv");
+  EXPECT_EQ(StoredBytes(record), 12u + 17u + 2u);
+  EXPECT_EQ(StoredBytes(EncodeRecordHeader(record) + *record.kv), StoredBytes(record));
+}
+
+TEST(RecordCodecTest, DamageIsNoticed) {
+  EXPECT_FALSE(DecodeRecord("").has_value());
+  EXPECT_FALSE(DecodeRecord("\x04").has_value()) << "unknown flag";
+  EXPECT_FALSE(DecodeRecord("\x02short").has_value());
+  EXPECT_FALSE(DecodeKeyValue("\x0a\x05"
+                              "abc")
+                   .has_value())
+      << "shorter than it says";
+  EXPECT_FALSE(DecodeKeyValue("\x18\x01\x10\x01").has_value()) << "out of order";
+  EXPECT_FALSE(DecodeKeyValue("\x3a\x01x").has_value()) << "unknown field";
+}
+
+TEST(RecordCodecTest, KeyValueIsProtobufByteForByte) {
+  struct Case {
+    std::string name, key, value;
+    int64_t create, mod, version, lease;
+  };
+  const Case cases[] = {
+      {"usual", "foo", "bar", 2, 3, 2, 0},
+      {"lease", "foo", "bar", 2, 300, 2, 1234567890123},
+      {"negative lease", "foo", "", 2, 3, 2, -5},
+      {"tombstone", "foo", "", 0, 9, 0, 0},
+      {"zero bytes", std::string("\0\0", 2), std::string("\0", 1), 1, 1, 1, 1},
+      {"long", std::string(300, 'k'), std::string(70000, 'v'), 1 << 20, INT64_MAX, 128, INT64_MIN},
+  };
+  for (const Case& c : cases) {
+    SCOPED_TRACE(c.name);
+    mvccpb::KeyValue message;
+    message.set_key(c.key);
+    message.set_value(c.value);
+    message.set_create_revision(c.create);
+    message.set_mod_revision(c.mod);
+    message.set_version(c.version);
+    message.set_lease(c.lease);
+    std::string bytes = EncodeKeyValue({.key = c.key,
+                                        .create = Revision(c.create),
+                                        .mod = Revision(c.mod),
+                                        .version = c.version,
+                                        .value = c.value,
+                                        .lease = LeaseId(c.lease)});
+    EXPECT_EQ(bytes, message.SerializeAsString());
+    std::optional<KeyValueFields> fields = DecodeKeyValue(bytes);
+    ASSERT_TRUE(fields.has_value());
+    mvccpb::KeyValue filled;
+    FillKeyValue(*fields, WithValue::kYes, &filled);
+    EXPECT_EQ(filled.SerializeAsString(), bytes);
+  }
+}
+
+TEST(MetaCodecTest, PointIsOneValue) {
+  StatePoint point{.applied = {.index = 1, .term = 2}, .current = Revision(4), .compact = Revision(-1)};
+  EXPECT_EQ(Hex(EncodePoint(point)),
+            "0100000000000000"
+            "0200000000000000"
+            "0400000000000000"
+            "ffffffffffffffff");
+  EXPECT_EQ(DecodePoint(EncodePoint(point)), point);
+  EXPECT_FALSE(DecodePoint("short").has_value());
+  point.compact = Revision(5);
+  EXPECT_FALSE(DecodePoint(EncodePoint(point)).has_value()) << "compacted beyond the present";
+}
+
+TEST(MetaCodecTest, CompactionMembersAlarmsLeases) {
+  CompactionProgress progress{.next = {Revision(5), 1}, .finished = Revision(4)};
+  EXPECT_EQ(Hex(EncodeCompaction(progress)),
+            "0500000000000000"
+            "01000000"
+            "0400000000000000");
+  EXPECT_EQ(DecodeCompaction(EncodeCompaction(progress)), progress);
+
+  EXPECT_EQ(Hex(EncodeFormat(kFormat)), "01000000");
+  EXPECT_EQ(Hex(MemberKey(1)),
+            "6d656d6265722f"
+            "0000000000000001");
+  MemberRecord member{.id = 3, .name = "n", .peer_urls = {"p"}, .client_urls = {"c"}, .learner = true};
+  EXPECT_EQ(Hex(EncodeMember(member)),
+            "0803"
+            "12016e"
+            "1a0170"
+            "220163"
+            "2801");
+  EXPECT_EQ(DecodeMember(EncodeMember(member))->peer_urls, member.peer_urls);
+
+  Alarm alarm{.member_id = 2, .type = 1};
+  EXPECT_EQ(Hex(AlarmKey(alarm)),
+            "616c61726d2f"
+            "0000000000000002"
+            "00000001");
+  EXPECT_EQ(DecodeAlarmKey(AlarmKey(alarm)), alarm);
+
+  LeaseRecord lease{.id = LeaseId(-1), .granted_ttl = 60, .remaining_ttl = 5, .grant_index = 9};
+  EXPECT_EQ(Hex(LeaseKey(lease.id)),
+            "6c656173652f"
+            "ffffffffffffffff");
+  EXPECT_EQ(Hex(EncodeLease(lease)),
+            "3c00000000000000"
+            "0500000000000000"
+            "0900000000000000");
+  std::optional<LeaseRecord> decoded = DecodeLease(LeaseKey(lease.id), EncodeLease(lease));
+  ASSERT_TRUE(decoded.has_value());
+  EXPECT_EQ(decoded->id, lease.id);
+  EXPECT_EQ(decoded->grant_index, 9u);
+}
+
+Record RecordOf(size_t bytes) {
+  Record record;
+  record.kv = std::make_shared<const std::string>(bytes, 'x');
+  return record;
+}
+
+TEST(ValueCacheTest, StaysWithinItsBytesAndKeepsWhatIsUsed) {
+  ValueCache cache(256u << 10);
+  ChangeId hot{Revision(1), 0};
+  cache.Insert(hot, RecordOf(100));
+  for (int64_t i = 2; i < 5000; ++i) {
+    cache.Insert({Revision(i), 0}, RecordOf(100));
+    ASSERT_TRUE(cache.Find(hot).has_value()) << "after " << i;
+    ASSERT_LE(cache.bytes(), 256u << 10);
+  }
+  EXPECT_FALSE(cache.Find({Revision(2), 0}).has_value());
+  EXPECT_TRUE(cache.Find({Revision(4999), 0}).has_value());
+}
+
+TEST(ValueCacheTest, BigRecordsAndOtherChangesAreMisses) {
+  ValueCache cache(16u << 10);
+  cache.Insert({Revision(1), 0}, RecordOf(1u << 20));
+  EXPECT_FALSE(cache.Find({Revision(1), 0}).has_value());
+  cache.Insert({Revision(2), 1}, RecordOf(10));
+  EXPECT_FALSE(cache.Find({Revision(2), 0}).has_value());
+  EXPECT_TRUE(cache.Find({Revision(2), 1}).has_value());
+  cache.Erase({Revision(2), 1});
+  EXPECT_FALSE(cache.Find({Revision(2), 1}).has_value());
+}
+
+TEST(ValueCacheTest, NoBytesMeansNoCache) {
+  ValueCache cache(0);
+  cache.Insert({Revision(1), 0}, RecordOf(0));
+  EXPECT_FALSE(cache.Find({Revision(1), 0}).has_value());
+}
+
+}  // namespace
+}  // namespace keel::storage
