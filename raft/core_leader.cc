@@ -159,11 +159,15 @@ void Core::Impl::SendAppends(LeaderRole& leader, MemberId to, Progress& progress
     SendAppend(leader, to, progress, log_.Slice(progress.next(), options_.append_bytes_max));
   }
   // The window is full and nothing comes back: find out whether something was lost.
-  if (progress.want_empty) SendAppend(leader, to, progress, {});
+  if (!progress.want_empty) return;
+  if (progress.next() <= log_.base().index) return StartSnapshot(to, progress);
+  SendAppend(leader, to, progress, {});
 }
 
 void Core::Impl::SendAppend(LeaderRole& leader, MemberId to, Progress& progress, std::vector<Entry> entries) {
-  const EntryId prev{*log_.TermAt(progress.next() - 1), progress.next() - 1};
+  const std::optional<Term> prev_term = log_.TermAt(progress.next() - 1);
+  KEEL_CHECK(prev_term.has_value()) << "an append to " << to << " where a snapshot was due";
+  const EntryId prev{*prev_term, progress.next() - 1};
   const Index last = prev.index + entries.size();
   size_t bytes = 0;
   for (const Entry& entry : entries) bytes += entry.bytes();
