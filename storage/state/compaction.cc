@@ -1,5 +1,6 @@
 #include "storage/state/compaction.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 #include <vector>
@@ -57,7 +58,7 @@ absl::StatusOr<bool> CompactSlice(Generation* generation, int64_t records_max) {
                                               "; restore this member from a snapshot"));
     }
     if (change->revision > floor) break;
-    if (looked_at == records_max) {
+    if (looked_at >= std::max<int64_t>(records_max, 1)) {
       reached_floor = false;
       progress.next = *change;
       break;
