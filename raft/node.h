@@ -5,6 +5,7 @@
 //   raft thread   owns the Core; reached by a mailbox; blocks on nothing but an empty mailbox and the next tick.
 //   log writer    takes every append queued since its last sync, as one write and one sync; sends what waited for it.
 //   apply thread  executes committed entries; reads those that left memory from the log.
+//   log reader    reads for followers what has left memory; asleep otherwise.
 //
 // Thread-safe. Holds no policy: it executes Ready in the order ready.h asks for.
 
@@ -26,7 +27,10 @@ namespace keel::raft {
 struct NodeOptions {
   CoreOptions core;
   absl::Duration tick = absl::Milliseconds(100);
-  size_t mailbox_max = 65536;              // Waiting inputs; beyond it proposals are refused and messages dropped.
+  // Waiting inputs, of each kind (messages, proposals, reads); beyond it proposals and reads are refused and messages
+  // dropped. So they are beyond the bytes.
+  size_t mailbox_max = 65536;
+  size_t mailbox_bytes_max = 64 << 20;
   size_t apply_batch_bytes_max = 1 << 20;  // Entries given to one StateMachine::Apply.
   size_t apply_batch_entries_max = 1024;
   uint64_t apply_lag_max = 5000;  // Proposals are refused while commit - applied exceeds it.
@@ -61,7 +65,8 @@ class Node {
 
   // A linearizable read point (Thesis §6.4): everything committed before this call is applied on this member when
   // `done` gets OK. Reads that arrive together share one round trip. Retries by itself, with a fresh id, when the
-  // leader changes or an answer is lost; ends with kDeadlineExceeded at `deadline`, kUnavailable when stopping.
+  // leader changes or an answer is lost; ends with kDeadlineExceeded at `deadline`, kUnavailable when stopping,
+  // kResourceExhausted at once when too many reads are waiting.
   virtual void ReadIndex(absl::Time deadline, ReadDone done) = 0;
 
   // `done` is called when everything up to `index` is applied, or with kDeadlineExceeded or kUnavailable.

@@ -1,0 +1,116 @@
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <cstddef>
+#include <functional>
+#include <mutex>
+#include <optional>
+#include <variant>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "raft/message.h"
+#include "raft/node.h"
+#include "raft/ready.h"
+
+namespace keel::raft {
+
+struct PendingProposal {
+  Payload payload;
+  absl::Time deadline;
+};
+
+struct PendingRead {
+  absl::Time deadline;
+  ReadDone done;
+};
+
+// The rare inputs of the raft thread.
+struct Fetched {
+  MemberId follower;
+  std::vector<Entry> entries;
+};
+struct Unreachable {
+  MemberId peer;
+};
+struct SnapshotSent {
+  MemberId follower;
+  absl::Status status;
+  EntryId last;
+};
+struct SnapshotOffer {
+  MemberId from;
+  Term term;
+  SnapshotMeta meta;
+  std::function<void(bool)> decided;
+};
+struct Installed {
+  SnapshotMeta meta;
+};
+struct LogTruncated {
+  Index through;
+};
+using Event = std::variant<Fetched, Unreachable, SnapshotSent, SnapshotOffer, Installed, LogTruncated>;
+
+// Everything that has come in for the raft thread since it last looked. Order is kept within a kind, which is all that
+// Raft asks for.
+struct Inbox {
+  std::vector<Message> messages;
+  std::vector<PendingProposal> proposals;
+  std::vector<PendingRead> reads;
+  std::vector<Event> events;
+  size_t appends_done = 0;               // How many of the jobs given to the log writer are behind it.
+  std::optional<AppendTicket> appended;  // The newest durable append; covers all before it.
+  Index applied;                         // 0: no news.
+
+  void Clear();
+};
+
+// Where the raft thread is reached. Bounded: messages and proposals are refused beyond a number and a weight in bytes;
+// events and completions are bounded by the work that is out. One wake-up for all that gathers while the thread works.
+//
+// Thread-safe: many producers, one consumer.
+class Mailbox {
+ public:
+  struct Limits {
+    size_t items_max = 0;  // Each of messages, proposals, reads.
+    size_t bytes_max = 0;  // Each of messages, proposals.
+  };
+
+  explicit Mailbox(Limits limits) : limits_(limits) {}
+
+  enum class PushResult { kOk, kFull, kClosed };
+  PushResult PushProposal(PendingProposal proposal);
+  // On kFull and kClosed `read` is untouched.
+  PushResult PushRead(PendingRead&& read);
+  PushResult PushMessage(Message message);
+  // False when closed; `event` is then untouched.
+  bool PushEvent(Event&& event);
+  void PostAppended(std::optional<AppendTicket> ticket, size_t jobs);
+  void PostApplied(Index index);
+
+  // Waits until something is there, `timeout` has passed, or the mailbox is closed; moves everything into `inbox`,
+  // which must be clear. False when closed: nothing more will come, what was left is in `inbox`.
+  bool Take(std::chrono::nanoseconds timeout, Inbox* inbox);
+
+  void Close();
+
+ private:
+  // REQUIRES: mu_ held. Whether the consumer must be woken once it is released.
+  bool Arrived();
+
+  const Limits limits_;
+  std::mutex mu_;
+  std::condition_variable changed_;
+  Inbox inbox_;                // Guarded by mu_, like all below.
+  size_t message_bytes_ = 0;   // Of inbox_.messages.
+  size_t proposal_bytes_ = 0;  // Of inbox_.proposals.
+  bool pending_ = false;       // Something is in inbox_.
+  bool sleeping_ = false;
+  bool closed_ = false;
+};
+
+}  // namespace keel::raft

@@ -1,0 +1,385 @@
+#include "raft/node.h"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <deque>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "base/log.h"
+#include "base/random.h"
+#include "raft/applied_waiters.h"
+#include "raft/apply_loop.h"
+#include "raft/failure.h"
+#include "raft/log_reader.h"
+#include "raft/log_writer.h"
+#include "raft/mailbox.h"
+#include "raft/read_batcher.h"
+
+namespace keel::raft {
+namespace {
+
+// Proposals given to the core in one call; what has gathered beyond it follows at once.
+constexpr size_t kProposeBytesMax = 4u << 20;
+
+// Between two looks at how far the log may be truncated, when applying is quick.
+constexpr uint64_t kTruncationCheckEntries = 1000;
+
+std::string Hex(MemberId id) { return absl::StrFormat("%x", id.value()); }
+
+absl::Status Stopping() { return absl::UnavailableError("the member is stopping"); }
+
+class NodeImpl final : public Node {
+ public:
+  NodeImpl(const NodeOptions& options, InitialState initial, StableStore* store, Transport* transport,
+           StateMachine* state_machine, const Clock* clock, std::function<void(absl::Status)> on_fatal)
+      : options_(options),
+        transport_(*transport),
+        state_machine_(*state_machine),
+        clock_(*clock),
+        failure_(std::move(on_fatal)),
+        mailbox_({.items_max = options.mailbox_max, .bytes_max = options.mailbox_bytes_max}),
+        waiters_(initial.applied),
+        log_writer_(store, transport, &mailbox_, &failure_),
+        apply_loop_(
+            {.batch_bytes_max = options.apply_batch_bytes_max, .batch_entries_max = options.apply_batch_entries_max},
+            initial.applied, state_machine, store, &log_writer_, &mailbox_, &waiters_, &failure_),
+        log_reader_(store, &mailbox_, &failure_),
+        core_(options.core, initial),
+        // Far from where an earlier run of this member has been: its answers may still be on their way.
+        reads_(ReadId(Random::EntropySeed() >> 1), &waiters_) {
+    Publish(core_.status(), /*ticked=*/true);
+    raft_thread_ = std::thread([this] { Run(); });
+  }
+
+  ~NodeImpl() override { Stop(); }
+
+  absl::Status Propose(Payload payload, absl::Time deadline) override {
+    if (failure_.failed()) return Stopping();
+    // Two reads that do not belong together may come out negative; then nothing lags.
+    const uint64_t applied = apply_loop_.applied().value();
+    const uint64_t commit = commit_.load(std::memory_order_relaxed);
+    if (commit > applied && commit - applied > options_.apply_lag_max) {
+      return absl::ResourceExhaustedError("too many committed entries wait to be applied");
+    }
+    if (pending_proposals_.load(std::memory_order_relaxed) >= options_.mailbox_max) {
+      return absl::ResourceExhaustedError("too many proposals wait for a leader");
+    }
+    switch (mailbox_.PushProposal({.payload = std::move(payload), .deadline = deadline})) {
+      case Mailbox::PushResult::kOk:
+        return absl::OkStatus();
+      case Mailbox::PushResult::kFull:
+        return absl::ResourceExhaustedError("too many proposals are waiting");
+      case Mailbox::PushResult::kClosed:
+        break;
+    }
+    return Stopping();
+  }
+
+  void ReadIndex(absl::Time deadline, ReadDone done) override {
+    PendingRead read{.deadline = deadline, .done = std::move(done)};
+    switch (mailbox_.PushRead(std::move(read))) {
+      case Mailbox::PushResult::kOk:
+        return;
+      case Mailbox::PushResult::kFull:
+        return read.done(absl::ResourceExhaustedError("too many reads are waiting"), Index(0));
+      case Mailbox::PushResult::kClosed:
+        return read.done(Stopping(), Index(0));
+    }
+  }
+
+  void WaitApplied(Index index, absl::Time deadline, ReadDone done) override {
+    std::vector<PendingRead> read;
+    read.push_back({.deadline = deadline, .done = std::move(done)});
+    waiters_.Add(index, std::move(read));
+  }
+
+  void Deliver(Message message) override {
+    // Full: dropped, as a network might.
+    (void)mailbox_.PushMessage(std::move(message));
+  }
+  void ReportUnreachable(MemberId peer) override { mailbox_.PushEvent(Unreachable{peer}); }
+  void ReportSnapshotSent(MemberId follower, const absl::Status& status, EntryId last) override {
+    mailbox_.PushEvent(SnapshotSent{follower, status, last});
+  }
+  void OfferSnapshot(MemberId from, Term term, const SnapshotMeta& meta, std::function<void(bool)> decided) override {
+    Event offer = SnapshotOffer{from, term, meta, std::move(decided)};
+    if (!mailbox_.PushEvent(std::move(offer))) std::get<SnapshotOffer>(offer).decided(false);
+  }
+
+  NodeStatus status() const override {
+    std::lock_guard<std::mutex> lock(status_mu_);
+    return status_;
+  }
+  Term term() const override { return Term(term_.load(std::memory_order_acquire)); }
+  MemberId leader() const override { return MemberId(leader_.load(std::memory_order_acquire)); }
+  Index applied() const override { return apply_loop_.applied(); }
+  Index commit() const override { return Index(commit_.load(std::memory_order_acquire)); }
+
+  void Stop() override {
+    std::lock_guard<std::mutex> lock(stop_mu_);
+    mailbox_.Close();
+    if (raft_thread_.joinable()) raft_thread_.join();
+    apply_loop_.Stop();
+    log_writer_.Stop();
+    log_reader_.Stop();
+    waiters_.Close(Stopping());
+  }
+
+ private:
+  void Run() {
+    // Alone, there is nobody to wait for.
+    const Membership members = core_.status().membership;
+    if (members.voters == std::vector<MemberId>{options_.core.id} && !members.is_joint()) core_.Campaign();
+
+    Inbox inbox;
+    absl::Time now = clock_.Now();
+    absl::Time next_tick = now + options_.tick;
+    Turn(now, /*ticked=*/false);
+    while (mailbox_.Take(absl::ToChronoNanoseconds(next_tick - now), &inbox)) {
+      now = clock_.Now();
+      if (!failure_.failed()) {
+        HandleInbox(&inbox, now);
+        const bool ticked = now >= next_tick;
+        if (ticked) {
+          next_tick = NextTick(next_tick, now);
+          core_.Tick();
+          reads_.OnTick(now);
+          waiters_.Expire(now);
+          ExpireProposals(now);
+          MaybeTruncate();
+        }
+        Turn(now, ticked);
+      } else {
+        // Nobody is told anything but that time is over; the owner is about to stop us.
+        reads_.Add(&inbox.reads);
+        if (now >= next_tick) {
+          next_tick = NextTick(next_tick, now);
+          reads_.OnTick(now);
+          waiters_.Expire(now);
+        }
+      }
+      inbox.Clear();
+    }
+    reads_.Add(&inbox.reads);
+    reads_.FailAll(Stopping());
+    for (Event& event : inbox.events) {
+      if (auto* const offer = std::get_if<SnapshotOffer>(&event)) offer->decided(false);
+    }
+  }
+
+  // After a pause of the process what its peers say is news; how many ticks it missed is not.
+  absl::Time NextTick(absl::Time last, absl::Time now) const {
+    const absl::Time next = last + options_.tick;
+    return next > now ? next : now + options_.tick;
+  }
+
+  void HandleInbox(Inbox* inbox, absl::Time now) {
+    outstanding_appends_ -= inbox->appends_done;
+    if (inbox->appended) core_.OnAppended(*inbox->appended);
+    for (Event& event : inbox->events) std::visit([this](auto& e) { Handle(e); }, event);
+    if (inbox->applied > Index(0)) {
+      core_.OnApplied(inbox->applied);
+      if (inbox->applied - truncation_checked_ >= kTruncationCheckEntries) MaybeTruncate();
+    }
+    for (Message& message : inbox->messages) {
+      // A refused message changes nothing; who sent it is wrong or out of date.
+      if (const absl::Status status = core_.Step(std::move(message)); !status.ok()) {
+        KEEL_LOG_DEBUG("refused a message", {{"member", Hex(options_.core.id)}, {"error", status}});
+      }
+    }
+    for (PendingProposal& proposal : inbox->proposals) {
+      if (proposal.deadline > now) proposals_.push_back(std::move(proposal));
+    }
+    reads_.Add(&inbox->reads);
+  }
+
+  void Handle(Fetched& fetched) { core_.OnFetched(fetched.follower, std::move(fetched.entries)); }
+  void Handle(Unreachable& unreachable) { core_.OnUnreachable(unreachable.peer); }
+  void Handle(SnapshotSent& sent) { core_.OnSnapshotSent(sent.follower, sent.status, sent.last); }
+  void Handle(SnapshotOffer& offer) { offer.decided(core_.OfferSnapshot(offer.from, offer.term, offer.meta)); }
+  void Handle(Installed& installed) {
+    core_.OnSnapshotInstalled(installed.meta);
+    KEEL_LOG_INFO(
+        "installed a snapshot",
+        {{"member", Hex(options_.core.id)}, {"index", installed.meta.last.index}, {"term", installed.meta.last.term}});
+  }
+  void Handle(LogTruncated& truncated) {
+    core_.OnLogTruncated(truncated.through);
+    truncating_ = false;
+  }
+
+  // Gives the core what waits and carries out what it wants, until it wants nothing.
+  void Turn(absl::Time now, bool ticked) {
+    while (true) {
+      CoreStatus status = core_.status();
+      NoteLeadership(status);
+      if (status.leader != kNobody) {
+        ProposePending();
+        while (const std::optional<ReadId> id = reads_.StartAttempt(now)) core_.ReadIndex(*id);
+      }
+      if (!core_.HasReady()) return Publish(std::move(status), ticked);
+      while (core_.HasReady()) Execute(core_.TakeReady());
+    }
+  }
+
+  // In the order of ready.h.
+  void Execute(Ready ready) {
+    if (!ready.messages.empty()) transport_.Send(std::move(ready.messages));
+    if (ready.append) {
+      ++outstanding_appends_;
+      log_writer_.Write({.ticket = ready.append->ticket,
+                         .batch = {.hard_state = ready.append->hard_state, .entries = std::move(ready.append->entries)},
+                         .after = std::move(ready.messages_after_append)});
+    } else if (!ready.messages_after_append.empty()) {
+      if (outstanding_appends_ == 0) {
+        transport_.Send(std::move(ready.messages_after_append));
+      } else {
+        ++outstanding_appends_;
+        log_writer_.Write({.ticket = std::nullopt, .batch = {}, .after = std::move(ready.messages_after_append)});
+      }
+    }
+    if (ready.apply) apply_loop_.Apply(*std::move(ready.apply));
+    if (ready.install) apply_loop_.Install(*std::move(ready.install));
+    for (FetchWork& fetch : ready.fetches) log_reader_.Fetch(std::move(fetch));
+    for (const SnapshotWork& snapshot : ready.snapshots) transport_.SendSnapshot(snapshot.follower, snapshot.term);
+    for (const ReadResult& result : ready.reads) reads_.OnResult(result);
+  }
+
+  void ProposePending() {
+    while (!proposals_.empty()) {
+      std::vector<Payload> payloads;
+      size_t bytes = 0;
+      for (const PendingProposal& proposal : proposals_) {
+        if (!payloads.empty() && bytes + proposal.payload.size() > kProposeBytesMax) break;
+        bytes += proposal.payload.size();
+        payloads.push_back(proposal.payload);
+      }
+      const size_t count = payloads.size();
+      // No leader, or no room: they stay, until a later turn or their deadline.
+      if (!core_.Propose(std::move(payloads)).ok()) break;
+      proposals_.erase(proposals_.begin(), proposals_.begin() + static_cast<std::ptrdiff_t>(count));
+    }
+    pending_proposals_.store(proposals_.size(), std::memory_order_relaxed);
+  }
+
+  void ExpireProposals(absl::Time now) {
+    std::erase_if(proposals_, [now](const PendingProposal& proposal) { return proposal.deadline <= now; });
+  }
+
+  // Tells who wants to know when role, term or leader are not what they were.
+  void NoteLeadership(const CoreStatus& status) {
+    if (status.role == role_ && status.term == seen_term_ && status.leader == seen_leader_) return;
+    const bool led = role_ == Role::kLeader;
+    const bool leads = status.role == Role::kLeader;
+    const MemberId before = std::exchange(seen_leader_, status.leader);
+    const bool leader_changed = before != status.leader || status.term != seen_term_;
+    role_ = status.role;
+    seen_term_ = status.term;
+    if (leads && !led) {
+      KEEL_LOG_INFO("became leader at term", {{"member", Hex(status.id)}, {"term", status.term}});
+    }
+    if (leader_changed && status.leader != kNobody) {
+      KEEL_LOG_INFO("elected leader",
+                    {{"member", Hex(status.id)}, {"leader", Hex(status.leader)}, {"term", status.term}});
+    } else if (before != kNobody && status.leader == kNobody) {
+      KEEL_LOG_INFO("lost leader", {{"member", Hex(status.id)}, {"leader", Hex(before)}, {"term", status.term}});
+    }
+    // Readers of the atomics must not be behind what the state machine is told.
+    term_.store(status.term.value(), std::memory_order_release);
+    leader_.store(status.leader.value(), std::memory_order_release);
+    state_machine_.OnLeadership(status.role, status.term, status.leader);
+    if (leader_changed && status.leader != kNobody) reads_.OnLeaderChange();
+  }
+
+  // Asks for the log to be truncated behind what the state machine has on disk, keeping enough for followers that are a
+  // little behind. Those that are far behind, or gone, get a snapshot.
+  void MaybeTruncate() {
+    const CoreStatus status = core_.status();
+    truncation_checked_ = status.applied;
+    if (truncating_) return;
+    const uint64_t kept = options_.log_entries_kept;
+    const uint64_t durable = std::min(state_machine_.DurableApplied(), status.applied).value();
+    // A slow follower holds the log back, but not for ever.
+    const uint64_t needed = std::max(core_.ReplicatedEverywhere().value(), durable > 4 * kept ? durable - 4 * kept : 0);
+    const uint64_t limit = std::min(durable, needed);
+    if (limit <= kept) return;
+    const Index through(limit - kept);
+    // Whole segments go, so there is no hurry.
+    if (through < status.first + kept / 8) return;
+    truncating_ = true;
+    log_writer_.Truncate(through);
+  }
+
+  void Publish(CoreStatus core, bool ticked) {
+    term_.store(core.term.value(), std::memory_order_release);
+    leader_.store(core.leader.value(), std::memory_order_release);
+    commit_.store(core.commit.value(), std::memory_order_release);
+    // Followers are for a person's eyes: as of the last tick is new enough.
+    const bool refresh = ticked || core.role != Role::kLeader;
+    std::vector<FollowerStatus> followers;
+    if (refresh) followers = core_.followers();
+    std::lock_guard<std::mutex> lock(status_mu_);
+    status_.core = std::move(core);
+    if (refresh) status_.followers = std::move(followers);
+    status_.pending_proposals = proposals_.size();
+  }
+
+  const NodeOptions options_;
+  Transport& transport_;
+  StateMachine& state_machine_;
+  const Clock& clock_;
+
+  // Thread-safe.
+  Failure failure_;
+  Mailbox mailbox_;
+  AppliedWaiters waiters_;
+  LogWriter log_writer_;
+  ApplyLoop apply_loop_;
+  LogReader log_reader_;
+  std::atomic<uint64_t> term_ = 0;
+  std::atomic<uint64_t> leader_ = 0;
+  std::atomic<uint64_t> commit_ = 0;
+  std::atomic<size_t> pending_proposals_ = 0;
+  mutable std::mutex status_mu_;
+  NodeStatus status_;  // Guarded by status_mu_.
+
+  // The raft thread's.
+  Core core_;
+  ReadBatcher reads_;
+  std::deque<PendingProposal> proposals_;  // Waiting for a leader or for room; bounded by pending_proposals_.
+  size_t outstanding_appends_ = 0;         // Jobs given to the log writer that are not behind it yet.
+  bool truncating_ = false;
+  Index truncation_checked_;
+  Role role_ = Role::kFollower;
+  Term seen_term_;
+  MemberId seen_leader_ = kNobody;
+
+  std::mutex stop_mu_;
+  std::thread raft_thread_;
+};
+
+}  // namespace
+
+Node::~Node() = default;
+
+absl::StatusOr<std::unique_ptr<Node>> Node::Start(const NodeOptions& options, InitialState initial, StableStore* store,
+                                                  Transport* transport, StateMachine* state_machine, const Clock* clock,
+                                                  std::function<void(absl::Status)> on_fatal) {
+  if (const absl::Status status = options.core.Validate(); !status.ok()) return status;
+  if (options.tick <= absl::ZeroDuration()) return absl::InvalidArgumentError("tick: must be positive");
+  if (options.mailbox_max == 0 || options.mailbox_bytes_max == 0) {
+    return absl::InvalidArgumentError("mailbox_max, mailbox_bytes_max: must be positive");
+  }
+  if (options.apply_batch_entries_max == 0) {
+    return absl::InvalidArgumentError("apply_batch_entries_max: must be positive");
+  }
+  return std::make_unique<NodeImpl>(options, std::move(initial), store, transport, state_machine, clock,
+                                    std::move(on_fatal));
+}
+
+}  // namespace keel::raft
