@@ -7,6 +7,8 @@
 #include <memory>
 #include <string>
 
+#include "absl/time/time.h"
+#include "base/clock.h"
 #include "raft/state_machine.h"
 #include "server/lease/lease_keeper.h"
 #include "server/proposer.h"
@@ -22,6 +24,9 @@ class Applier : public raft::StateMachine {
     std::string incoming_dir;
     int64_t quota_bytes = 0;  // Live bytes at which puts are refused; 0: 2 GiB, negative: none.
     uint64_t member_id = 0;
+    // For the proposal that tells of a full member. The proposer's clock.
+    const Clock* clock = &Clock::Real();
+    absl::Duration alarm_timeout = absl::Seconds(7);
   };
 
   // Borrowed, all outlive it.

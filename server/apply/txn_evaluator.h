@@ -19,7 +19,8 @@ absl::Status EvaluateReadOnly(const etcdserverpb::TxnRequest& txn, const storage
                               etcdserverpb::TxnResponse* response);
 
 // Executes a txn inside the batch's current entry. Compares see the state before it; the branch taken is checked before
-// anything is written, so an error leaves no trace.
+// anything is written, so an error leaves no trace. kNotFound, kInvalidArgument and kOutOfRange are answers; any other
+// code (kInternal: the keyspace cannot be read) means that this member must stop. `response` may be null.
 absl::Status ExecuteTxn(const etcdserverpb::TxnRequest& txn, storage::ApplyBatch* batch,
                         etcdserverpb::TxnResponse* response);
 

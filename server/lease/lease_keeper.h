@@ -43,13 +43,17 @@ class LeaseKeeper {
     size_t expiries_per_entry_max = 1000;
     // Remaining TTLs are put into the log this often, for leases much longer than it; zero: never.
     absl::Duration checkpoint_interval = absl::Minutes(5);
+    // Renewals and look-ups in progress; beyond it "etcdserver: too many requests".
+    size_t calls_max = 100000;
   };
 
   static std::unique_ptr<LeaseKeeper> Create(const Options& options, raft::MemberId self, const Clock* clock,
                                              storage::StateStore* store);
   virtual ~LeaseKeeper() = default;
+  // Before Start(). All three are stopped, and call nobody back any more, before this is destroyed.
   virtual void Attach(raft::Node* node, Proposer* proposer, LeaseForwarder* forwarder) = 0;
-  // Starts the expiry loop. Stop() is idempotent and blocks until it has ended.
+  // Starts the expiry loop. Stop() is idempotent and blocks until it has ended; calls in progress, and later ones, get
+  // kUnavailable "etcdserver: server stopped".
   virtual void Start() = 0;
   virtual void Stop() = 0;
 

@@ -1,0 +1,161 @@
+#include "server/apply/applier.h"
+
+#include <atomic>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "base/log.h"
+#include "base/status_macros.h"
+#include "google/protobuf/arena.h"
+#include "server/apply/command_executor.h"
+#include "storage/state/apply_batch.h"
+
+namespace keel::server {
+namespace {
+
+// Commands of one group are parsed into an arena whose first block is kept from group to group.
+constexpr size_t kArenaBytes = 256 << 10;
+
+class ApplierImpl final : public Applier {
+ public:
+  ApplierImpl(const Options& options, storage::StateStore* store, Proposer* proposer, WatchHub* watch,
+              LeaseKeeper* leases)
+      : options_(options),
+        store_(store),
+        proposer_(proposer),
+        watch_(watch),
+        leases_(leases),
+        executor_({.quota_bytes = options.quota_bytes}, store),
+        arena_block_(kArenaBytes) {}
+
+  void SetLeadershipListener(std::function<void(raft::Role, raft::Term, raft::MemberId)> listener) override {
+    listener_ = std::move(listener);
+  }
+
+  std::string IncomingSnapshotDir(const raft::SnapshotMeta& meta) const override {
+    return absl::StrCat(options_.incoming_dir, "/snapshot-", meta.last.term.value(), "-", meta.last.index.value());
+  }
+
+  absl::Status Apply(std::span<const raft::Entry> entries) override {
+    if (entries.empty()) return absl::OkStatus();
+    ApplyEffects effects;
+    std::vector<Completion> completions;
+    std::vector<storage::RevisionEventsPtr> revisions;
+    {
+      storage::ApplyBatch batch = store_->BeginBatch();
+      executor_.BeginBatch();
+      google::protobuf::Arena arena(arena_block_.data(), arena_block_.size());
+      for (const raft::Entry& entry : entries) {
+        KEEL_RETURN_IF_ERROR(ApplyEntry(entry, &arena, &batch, &completions, &effects));
+      }
+      KEEL_ASSIGN_OR_RETURN(revisions, batch.Commit());
+    }
+    // Watchers first: whoever is told that a write is done may ask for the progress of a watch that must show it. Lease
+    // deadlines before the calls, so that a lease can be renewed once its grant is answered.
+    if (!revisions.empty()) watch_->Publish(revisions);
+    for (const ApplyEffects::LeaseChange& change : effects.leases) {
+      if (const auto* granted = std::get_if<storage::LeaseRecord>(&change)) {
+        leases_->OnGranted(*granted);
+      } else {
+        leases_->OnRevoked(std::get<storage::LeaseId>(change));
+      }
+    }
+    for (Completion& completion : completions) {
+      proposer_->Complete(completion.request_id, std::move(completion.result));
+    }
+    if (effects.over_quota) RaiseNoSpace();
+    return absl::OkStatus();
+  }
+
+  absl::Status Install(const raft::SnapshotMeta& meta) override {
+    KEEL_RETURN_IF_ERROR(store_->Install(IncomingSnapshotDir(meta)));
+    executor_.Reload();
+    KEEL_LOG_INFO("installed a snapshot",
+                  {{"index", meta.last.index}, {"term", meta.last.term}, {"revision", store_->current_revision()}});
+    watch_->OnStateReplaced();
+    leases_->OnStateReplaced();
+    return absl::OkStatus();
+  }
+
+  raft::Index DurableApplied() const override { return raft::Index{store_->durable_applied().index}; }
+
+  void OnLeadership(raft::Role role, raft::Term term, raft::MemberId leader) override {
+    proposer_->OnLeadership(role, term, leader);
+    leases_->OnLeadership(role, term, leader);
+    if (listener_) listener_(role, term, leader);
+  }
+
+ private:
+  struct Completion {
+    uint64_t request_id;
+    ApplyResult result;
+  };
+
+  absl::Status ApplyEntry(const raft::Entry& entry, google::protobuf::Arena* arena, storage::ApplyBatch* batch,
+                          std::vector<Completion>* completions, ApplyEffects* effects) {
+    const storage::AppliedPosition position{.index = entry.id.index.value(), .term = entry.id.term.value()};
+    batch->BeginEntry(position);
+    switch (entry.type) {
+      case raft::EntryType::kNoop:
+        break;
+      case raft::EntryType::kCommand: {
+        auto* command = google::protobuf::Arena::CreateMessage<command::Command>(arena);
+        const std::string_view bytes = entry.payload.view();
+        if (!command->ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+          return absl::DataLossError(absl::StrCat("entry ", position.index, " does not hold a command"));
+        }
+        const bool waiting = proposer_->IsWaiting(command->request_id());
+        ApplyResult result;
+        KEEL_RETURN_IF_ERROR(executor_.Execute(
+            *command, position, waiting ? CommandExecutor::Response::kWanted : CommandExecutor::Response::kUnread,
+            batch, &result, effects));
+        if (waiting) completions->push_back({command->request_id(), std::move(result)});
+        break;
+      }
+      default:
+        return absl::FailedPreconditionError(absl::StrCat("entry ", position.index, " is of a type (",
+                                                          static_cast<int>(entry.type),
+                                                          ") that this version does not know"));
+    }
+    batch->EndEntry();
+    return absl::OkStatus();
+  }
+
+  // Tells everybody that this member is full. The alarm is replicated state like any other, hence a proposal.
+  void RaiseNoSpace() {
+    if (executor_.alarms().IsRaisedFor(options_.member_id, etcdserverpb::NOSPACE)) return;
+    if (raising_->exchange(true)) return;
+    KEEL_LOG_WARN("out of quota, raising the NOSPACE alarm", {{"quota-bytes", options_.quota_bytes}});
+    command::Command command;
+    etcdserverpb::AlarmRequest* alarm = command.mutable_alarm();
+    alarm->set_action(etcdserverpb::AlarmRequest::ACTIVATE);
+    alarm->set_memberid(options_.member_id);
+    alarm->set_alarm(etcdserverpb::NOSPACE);
+    // When it is lost, the next write over the quota tries again.
+    proposer_->Submit(std::move(command), options_.clock->Now() + options_.alarm_timeout,
+                      [raising = raising_](const absl::StatusOr<ApplyResult>& /*result*/) { raising->store(false); });
+  }
+
+  const Options options_;
+  storage::StateStore* const store_;
+  Proposer* const proposer_;
+  WatchHub* const watch_;
+  LeaseKeeper* const leases_;
+  std::function<void(raft::Role, raft::Term, raft::MemberId)> listener_;
+
+  CommandExecutor executor_;
+  std::vector<char> arena_block_;
+  // Shared with the proposal's completion, which may come after this object's end.
+  const std::shared_ptr<std::atomic<bool>> raising_ = std::make_shared<std::atomic<bool>>(false);
+};
+
+}  // namespace
+
+std::unique_ptr<Applier> Applier::Create(const Options& options, storage::StateStore* store, Proposer* proposer,
+                                         WatchHub* watch, LeaseKeeper* leases) {
+  return std::make_unique<ApplierImpl>(options, store, proposer, watch, leases);
+}
+
+}  // namespace keel::server
