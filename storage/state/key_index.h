@@ -7,12 +7,17 @@
 // entries only.
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "absl/container/btree_map.h"
+#include "absl/container/btree_set.h"
+#include "absl/container/flat_hash_set.h"
+#include "absl/hash/hash.h"
+#include "absl/types/compare.h"
+#include "base/string_view.h"
 #include "storage/revision.h"
 #include "storage/state/key_interval.h"
 #include "storage/state/read_view.h"
@@ -69,10 +74,46 @@ class KeyIndex {
             EntryChunk* chunk) const;
 
   size_t live_keys() const { return live_keys_; }
-  size_t size() const { return entries_.size(); }
+  size_t size() const { return by_key_.size(); }
 
  private:
-  absl::btree_map<std::string, IndexEntry, std::less<>> entries_;
+  struct Node {
+    IndexEntry entry;
+    std::string key;
+  };
+  static std::string_view KeyOf(const std::unique_ptr<Node>& node) { return node->key; }
+  static std::string_view KeyOf(const Node* node) { return node->key; }
+  static std::string_view KeyOf(std::string_view key) { return key; }
+
+  struct Hash {
+    using is_transparent = void;
+    template <typename T>
+    size_t operator()(const T& x) const {
+      return absl::Hash<absl::string_view>()(ToAbsl(KeyOf(x)));
+    }
+  };
+  struct Same {
+    using is_transparent = void;
+    template <typename A, typename B>
+    bool operator()(const A& a, const B& b) const {
+      return KeyOf(a) == KeyOf(b);
+    }
+  };
+  struct Order {
+    using is_transparent = void;
+    template <typename A, typename B>
+    absl::weak_ordering operator()(const A& a, const B& b) const {
+      int order = KeyOf(a).compare(KeyOf(b));
+      return order < 0   ? absl::weak_ordering::less
+             : order > 0 ? absl::weak_ordering::greater
+                         : absl::weak_ordering::equivalent;
+    }
+  };
+
+  // Most lookups are of single keys that exist: a hash finds them in one step, where the tree takes a comparison, and a
+  // cache miss, per level. The tree is touched only when a key comes or goes, and by reads of intervals.
+  absl::flat_hash_set<std::unique_ptr<Node>, Hash, Same> by_key_;
+  absl::btree_set<const Node*, Order> by_order_;
   size_t live_keys_ = 0;
 };
 
