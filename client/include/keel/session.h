@@ -74,9 +74,10 @@ class Session {
  private:
   friend class Mutex;
   friend class Election;
-  explicit Session(std::shared_ptr<client::SessionCore> core);
+  Session(std::shared_ptr<client::SessionCore> core, absl::Duration timeout);
 
   std::shared_ptr<client::SessionCore> core_;
+  absl::Duration timeout_;
 };
 
 }  // namespace keel

@@ -1,0 +1,42 @@
+#include "keel/client.h"
+
+#include <utility>
+
+#include "base/status_macros.h"
+#include "client/src/core.h"
+#include "client/src/watch_stream.h"
+
+namespace keel {
+
+absl::StatusOr<std::unique_ptr<Client>> Client::Create(const ClientOptions& options) {
+  KEEL_ASSIGN_OR_RETURN(std::shared_ptr<client::Core> core, client::Core::Create(options));
+  return std::unique_ptr<Client>(new Client(std::move(core)));
+}
+
+Client::Client(std::shared_ptr<client::Core> core)
+    : core_(std::move(core)), kv_(*core_), leases_(*core_), cluster_(*core_), maintenance_(*core_) {}
+
+Client::~Client() { core_->Shutdown(); }
+
+std::unique_ptr<Watcher> Client::Watch(std::string_view key, const WatchOptions& options) {
+  return Watch(key, options, nullptr);
+}
+
+std::unique_ptr<Watcher> Client::Watch(std::string_view key, const WatchOptions& options, WatchCallback callback) {
+  return std::make_unique<Watcher>(client::WatchStream::Start(core_, key, options, std::move(callback)));
+}
+
+std::vector<std::string> Client::endpoints() const { return core_->endpoints(); }
+
+absl::Status Client::Sync(const CallOptions& call) {
+  KEEL_ASSIGN_OR_RETURN(const MembersResponse members, cluster_.List({}, call));
+  std::vector<std::string> endpoints;
+  for (const Member& member : members.members) {
+    if (!member.is_started() || member.is_learner) continue;
+    endpoints.insert(endpoints.end(), member.client_urls.begin(), member.client_urls.end());
+  }
+  if (endpoints.empty()) return absl::FailedPreconditionError("no started member says where clients find it");
+  return core_->SetEndpoints(endpoints);
+}
+
+}  // namespace keel

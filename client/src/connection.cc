@@ -1,0 +1,94 @@
+#include "client/src/connection.h"
+
+#include <grpcpp/security/tls_certificate_provider.h>
+#include <grpcpp/security/tls_credentials_options.h>
+
+#include <fstream>
+#include <sstream>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+
+namespace keel::client {
+namespace {
+
+absl::StatusOr<std::string> ReadFile(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  std::ostringstream text;
+  if (!in || !(text << in.rdbuf())) return absl::NotFoundError(absl::StrCat("cannot read file ", path));
+  return text.str();
+}
+
+grpc::ChannelArguments ArgumentsFor(const Url& url, const ClientOptions& options) {
+  grpc::ChannelArguments arguments;
+  // Every channel has a TCP connection of its own, also when two have the same address.
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  // Retries are decided in retry_policy; a second layer below would blur what is known about an attempt.
+  arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 50);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
+  // Also how long gRPC waits for one attempt to connect.
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS,
+                   static_cast<int>(absl::ToInt64Milliseconds(options.dial_timeout)));
+  if (options.keepalive_time < absl::InfiniteDuration()) {
+    arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, static_cast<int>(absl::ToInt64Milliseconds(options.keepalive_time)));
+    arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS,
+                     static_cast<int>(absl::ToInt64Milliseconds(options.keepalive_timeout)));
+    arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  }
+  arguments.SetMaxSendMessageSize(static_cast<int>(options.send_bytes_max));
+  arguments.SetMaxReceiveMessageSize(-1);
+  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);  // Members are reached directly, whatever the environment says.
+  if (url.is_tls() && options.tls && !options.tls->server_name.empty()) {
+    arguments.SetSslTargetNameOverride(options.tls->server_name);
+  }
+  return arguments;
+}
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> TlsCredentials(const TlsOptions& options) {
+  grpc::SslCredentialsOptions pem;
+  if (!options.ca_file.empty()) {
+    KEEL_ASSIGN_OR_RETURN(pem.pem_root_certs, ReadFile(options.ca_file));
+  }
+  if (options.cert_file.empty() != options.key_file.empty()) {
+    return absl::InvalidArgumentError("a client certificate needs its key, and a key its certificate");
+  }
+  if (!options.cert_file.empty()) {
+    KEEL_ASSIGN_OR_RETURN(pem.pem_cert_chain, ReadFile(options.cert_file));
+    KEEL_ASSIGN_OR_RETURN(pem.pem_private_key, ReadFile(options.key_file));
+  }
+  if (!options.skip_verify) return grpc::SslCredentials(pem);
+
+  grpc::experimental::TlsChannelCredentialsOptions lax;
+  lax.set_verify_server_certs(false);
+  lax.set_check_call_host(false);
+  if (!pem.pem_cert_chain.empty()) {
+    std::vector<grpc::experimental::IdentityKeyCertPair> identity = {{pem.pem_private_key, pem.pem_cert_chain}};
+    lax.set_certificate_provider(
+        std::make_shared<grpc::experimental::StaticDataCertificateProvider>(std::move(identity)));
+    lax.watch_identity_key_cert_pairs();
+  }
+  return grpc::experimental::TlsCredentials(lax);
+}
+
+std::shared_ptr<Connection> MakeConnection(const Url& url, const ClientOptions& options,
+                                           const std::shared_ptr<grpc::ChannelCredentials>& tls,
+                                           grpc::CompletionQueue* queue) {
+  auto connection = std::make_shared<Connection>();
+  // For a socket file gRPC would show "unix:/path" as the peer of a sent call, so the target must not look like that.
+  connection->target = url.is_unix() ? absl::StrCat("unix://", url.path[0] == '/' ? "" : "/", url.path) : url.Target();
+  connection->channel = grpc::CreateCustomChannel(
+      connection->target, url.is_tls() ? tls : grpc::InsecureChannelCredentials(), ArgumentsFor(url, options));
+  connection->queue = queue;
+  connection->kv = etcdserverpb::KV::NewStub(connection->channel);
+  connection->lease = etcdserverpb::Lease::NewStub(connection->channel);
+  connection->watch = etcdserverpb::Watch::NewStub(connection->channel);
+  connection->cluster = etcdserverpb::Cluster::NewStub(connection->channel);
+  connection->maintenance = etcdserverpb::Maintenance::NewStub(connection->channel);
+  return connection;
+}
+
+}  // namespace keel::client

@@ -1,0 +1,160 @@
+#include "keel/maintenance.h"
+
+#include <utility>
+
+#include "base/grpc_status.h"
+#include "base/status_macros.h"
+#include "client/src/convert.h"
+#include "client/src/unary_call.h"
+
+namespace keel {
+namespace {
+
+using client::Connection;
+using client::kRead;
+using client::kWrite;
+using etcdserverpb::AlarmRequest;
+using etcdserverpb::DowngradeRequest;
+using Stub = etcdserverpb::Maintenance::Stub;
+
+CallOptions At(std::string_view endpoint, const CallOptions& call) {
+  CallOptions at = call;
+  if (!endpoint.empty()) at.endpoint = std::string(endpoint);
+  return at;
+}
+
+template <auto kRpc, typename Response, typename Fill, typename Convert>
+absl::StatusOr<Response> CallMaintenance(client::Core& core, const client::CallTraits& traits,
+                                         const CallOptions& options, Fill fill, Convert convert) {
+  return client::Await<Response>([&](auto done) {
+    client::StartCall<&Connection::maintenance, kRpc, Response>(
+        core, traits, options,
+        [&](auto* request) {
+          fill(request);
+          return absl::OkStatus();
+        },
+        convert, std::move(done));
+  });
+}
+
+absl::StatusOr<AlarmResponse> CallAlarm(client::Core& core, AlarmRequest::AlarmAction action, const Alarm& alarm,
+                                        const CallOptions& call) {
+  // Setting or clearing an alarm twice is the same as once, and the answer of the second tells too.
+  return CallMaintenance<&Stub::AsyncAlarm, AlarmResponse>(
+      core, action == AlarmRequest::GET ? kRead : client::kHarmlessWrite, call,
+      [&](AlarmRequest* request) {
+        request->set_action(action);
+        request->set_memberid(alarm.member_id);
+        request->set_alarm(static_cast<etcdserverpb::AlarmType>(alarm.type));
+      },
+      client::kByFromProto);
+}
+
+// Lets a blocking stream end when the client does.
+class SnapshotActivity final : public client::Activity {
+ public:
+  explicit SnapshotActivity(grpc::ClientContext* context) : context_(context) {}
+  void CancelFromCore() override { context_->TryCancel(); }
+
+ private:
+  grpc::ClientContext* const context_;
+};
+
+}  // namespace
+
+absl::StatusOr<StatusResponse> Maintenance::Status(std::string_view endpoint, const CallOptions& call) {
+  return CallMaintenance<&Stub::AsyncStatus, StatusResponse>(
+      core_, kRead, At(endpoint, call), [](etcdserverpb::StatusRequest*) {}, client::kByFromProto);
+}
+
+absl::StatusOr<HashKvResponse> Maintenance::HashKv(std::string_view endpoint, int64_t revision,
+                                                   const CallOptions& call) {
+  return CallMaintenance<&Stub::AsyncHashKV, HashKvResponse>(
+      core_, kRead, At(endpoint, call), [&](etcdserverpb::HashKVRequest* request) { request->set_revision(revision); },
+      [](etcdserverpb::HashKVResponse& r) {
+        return HashKvResponse{.header = client::FromProto(r.header()),
+                              .hash = r.hash(),
+                              .compact_revision = r.compact_revision(),
+                              .hash_revision = r.hash_revision()};
+      });
+}
+
+absl::StatusOr<HashResponse> Maintenance::Hash(std::string_view endpoint, const CallOptions& call) {
+  return CallMaintenance<&Stub::AsyncHash, HashResponse>(
+      core_, kRead, At(endpoint, call), [](etcdserverpb::HashRequest*) {},
+      [](etcdserverpb::HashResponse& r) {
+        return HashResponse{.header = client::FromProto(r.header()), .hash = r.hash()};
+      });
+}
+
+absl::StatusOr<DefragmentResponse> Maintenance::Defragment(std::string_view endpoint, const CallOptions& call) {
+  return CallMaintenance<&Stub::AsyncDefragment, DefragmentResponse>(
+      core_, kWrite, At(endpoint, call), [](etcdserverpb::DefragmentRequest*) {},
+      [](etcdserverpb::DefragmentResponse& r) { return DefragmentResponse{.header = client::FromProto(r.header())}; });
+}
+
+absl::StatusOr<AlarmResponse> Maintenance::Alarms(const CallOptions& call) {
+  return CallAlarm(core_, AlarmRequest::GET, Alarm{}, call);
+}
+
+absl::StatusOr<AlarmResponse> Maintenance::ActivateAlarm(const Alarm& alarm, const CallOptions& call) {
+  return CallAlarm(core_, AlarmRequest::ACTIVATE, alarm, call);
+}
+
+absl::StatusOr<AlarmResponse> Maintenance::DisarmAlarm(const Alarm& alarm, const CallOptions& call) {
+  return CallAlarm(core_, AlarmRequest::DEACTIVATE, alarm, call);
+}
+
+absl::StatusOr<MoveLeaderResponse> Maintenance::MoveLeader(std::string_view endpoint, uint64_t target_member,
+                                                           const CallOptions& call) {
+  return CallMaintenance<&Stub::AsyncMoveLeader, MoveLeaderResponse>(
+      core_, client::kHarmlessWrite, At(endpoint, call),
+      [&](etcdserverpb::MoveLeaderRequest* request) { request->set_targetid(target_member); },
+      [](etcdserverpb::MoveLeaderResponse& r) { return MoveLeaderResponse{.header = client::FromProto(r.header())}; });
+}
+
+absl::StatusOr<DowngradeResponse> Maintenance::Downgrade(DowngradeAction action, std::string_view version,
+                                                         const CallOptions& call) {
+  return CallMaintenance<&Stub::AsyncDowngrade, DowngradeResponse>(
+      core_, kWrite, call,
+      [&](DowngradeRequest* request) {
+        request->set_action(static_cast<DowngradeRequest::DowngradeAction>(action));
+        request->set_version(std::string(version));
+      },
+      [](etcdserverpb::DowngradeResponse& r) {
+        return DowngradeResponse{.header = client::FromProto(r.header()), .version = r.version()};
+      });
+}
+
+absl::Status Maintenance::Snapshot(std::string_view endpoint,
+                                   const std::function<absl::Status(const SnapshotChunk&)>& sink,
+                                   const CallOptions& call) {
+  const CallOptions at = At(endpoint, call);
+  client::Route route;
+  if (at.endpoint.empty()) {
+    route = core_.Pick(std::nullopt);
+  } else {
+    KEEL_ASSIGN_OR_RETURN(route, core_.PickExactly(at.endpoint));
+  }
+  grpc::ClientContext context;
+  if (at.timeout) context.set_deadline(absl::ToChronoTime(absl::Now() + *at.timeout));
+  SnapshotActivity activity(&context);
+  if (!core_.Register(&activity)) return client::Core::ClosedError();
+  absl::Status status;
+  {
+    auto reader = route.connection->maintenance->Snapshot(&context, etcdserverpb::SnapshotRequest());
+    etcdserverpb::SnapshotResponse response;
+    while (status.ok() && reader->Read(&response)) {
+      status = sink(SnapshotChunk{.remaining_bytes = response.remaining_bytes(),
+                                  .blob = std::move(*response.mutable_blob()),
+                                  .version = response.version()});
+    }
+    if (!status.ok()) context.TryCancel();
+    const grpc::Status end = reader->Finish();
+    if (status.ok()) status = FromGrpc(end);
+  }
+  core_.Unregister(&activity);
+  return status;
+}
+
+}  // namespace keel

@@ -1,0 +1,267 @@
+#include "client/src/turn.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "base/status_macros.h"
+#include "base/string_view.h"
+
+namespace keel::client {
+namespace {
+
+// For giving up a place when the caller's own deadline may have passed already.
+constexpr absl::Duration kLeaveTimeout = absl::Seconds(2);
+// Between attempts that failed at once.
+constexpr absl::Duration kPersistPause = absl::Milliseconds(50);
+
+std::string KeyOf(const std::string& prefix, LeaseId lease) {
+  // As other clients print it: lowercase, unpadded, a negative number as minus and magnitude.
+  if (lease >= 0) return absl::StrCat(prefix, absl::Hex(lease));
+  return absl::StrCat(prefix, "-", absl::Hex(uint64_t{0} - static_cast<uint64_t>(lease)));
+}
+
+bool IsWorthAnotherTry(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kUnavailable:
+    case absl::StatusCode::kUnknown:
+    case absl::StatusCode::kDeadlineExceeded:
+    case absl::StatusCode::kInternal:
+      return true;
+    default:
+      return false;
+  }
+}
+
+}  // namespace
+
+Turn::Turn(Client& client, std::shared_ptr<SessionCore> session, std::string_view name, std::string_view recipe)
+    : client_(client),
+      session_(std::move(session)),
+      prefix_(absl::StrCat(ToAbsl(name), "/")),
+      key_(KeyOf(prefix_, session_->lease())),
+      recipe_(recipe) {}
+
+template <typename Call>
+auto Turn::Persist(absl::Time deadline, Call call) -> decltype(call(CallOptions{})) {
+  while (true) {
+    if (session_->state() == SessionState::kLost) return SessionExpired();
+    const absl::Duration left = deadline - absl::Now();
+    if (left <= absl::ZeroDuration()) return absl::DeadlineExceededError(absl::StrCat(recipe_, ": not in time"));
+    // No attempt outlives the session, so that its loss is noticed.
+    const absl::Duration timeout =
+        std::min({left, client_.core().options().timeout, session_->remaining() + absl::Milliseconds(10)});
+    auto result = call(CallOptions{.timeout = timeout, .repeat = Repeat::kAlways});
+    if (result.ok() || !IsWorthAnotherTry(result.status())) return result;
+    {
+      absl::MutexLock lock(&mu_);
+      if (abandoned_) return absl::CancelledError(absl::StrCat(recipe_, ": given up"));
+    }
+    session_->WaitUntilLost(std::min(deadline, absl::Now() + kPersistPause));
+  }
+}
+
+absl::StatusOr<bool> Turn::Take(std::string_view value, Wait wait, absl::Time deadline) {
+  {
+    absl::MutexLock lock(&mu_);
+    if (!mu_.AwaitWithDeadline(absl::Condition(this, &Turn::IsIdle), deadline)) {
+      return absl::DeadlineExceededError(absl::StrCat(recipe_, ": another thread is taking it"));
+    }
+    taking_ = true;
+    abandoned_ = false;
+    queued_ = true;
+  }
+  absl::StatusOr<ResponseHeader> turn = absl::UnknownError("");
+  bool is_behind = false;
+  absl::StatusOr<Place> place = Enqueue(value, deadline);
+  if (!place.ok()) {
+    turn = place.status();
+  } else if (place->is_first) {
+    turn = place->header;
+  } else if (wait == Wait::kNo) {
+    is_behind = true;
+  } else {
+    turn = WaitForTurn(*place, deadline);
+  }
+  if (turn.ok() && session_->state() == SessionState::kLost) turn = SessionExpired();
+
+  const bool is_ours = turn.ok();
+  if (!is_ours) {
+    // Somebody behind us must not wait for one who is no longer there. When the session is lost its keys go with it.
+    const absl::Status left = DeleteKey(place.ok() ? place->revision : 0);
+    if (is_behind && !left.ok()) turn = left;
+    is_behind = is_behind && left.ok();
+  }
+  absl::MutexLock lock(&mu_);
+  taking_ = false;
+  if (is_ours && abandoned_) {
+    // Leave() came when it was too late to stop waiting; it deletes the key itself, and counts on it not being ours.
+    return absl::CancelledError(absl::StrCat(recipe_, ": given up"));
+  }
+  ours_ = is_ours;
+  queued_ = is_ours;
+  if (!is_ours) {
+    if (is_behind) return false;
+    return turn.status();
+  }
+  token_.store(place->revision, std::memory_order_release);
+  header_ = *turn;
+  return true;
+}
+
+absl::StatusOr<Turn::Place> Turn::Enqueue(std::string_view value, absl::Time deadline) {
+  const RangeOptions first = {
+      .prefix = true, .limit = 1, .sort_order = SortOrder::kAscend, .sort_target = SortTarget::kCreateRevision};
+  // It guards itself: executed twice, it finds its own key and reads it.
+  const Txn enqueue = Txn()
+                          .If(CreateRevisionOf(key_) == 0)
+                          .Then(Put(key_, value).WithLease(session_->lease()), Get(prefix_, first))
+                          .Else(Get(key_), Get(prefix_, first));
+  absl::StatusOr<TxnResponse> answer =
+      Persist(deadline, [&](const CallOptions& call) { return client_.kv().Commit(enqueue, call); });
+  if (!answer.ok()) {
+    return absl::IsNotFound(answer.status()) ? SessionExpired() : answer.status();  // No such lease.
+  }
+  if (answer->responses.size() != 2 || !answer->responses[1].is_range() ||
+      (!answer->succeeded && (!answer->responses[0].is_range() || answer->responses[0].range().kvs.empty()))) {
+    return absl::InternalError(absl::StrCat(recipe_, ": the server's answer does not fit the transaction"));
+  }
+  Place place{.revision = answer->header.revision, .header = answer->header};
+  if (!answer->succeeded) {
+    const KeyValue& own = answer->responses[0].range().kvs[0];
+    place.revision = own.create_revision;
+    if (own.value != value) {
+      absl::StatusOr<TxnResponse> replaced = Persist(deadline, [&](const CallOptions& call) {
+        return client_.kv().Commit(
+            Txn().If(CreateRevisionOf(key_) == place.revision).Then(Put(key_, value).WithLease(session_->lease())),
+            call);
+      });
+      if (!replaced.ok()) return replaced.status();
+      if (!replaced->succeeded) return SessionExpired();
+    }
+  }
+  const std::vector<KeyValue>& owner = answer->responses[1].range().kvs;
+  place.is_first = owner.empty() || owner[0].create_revision == place.revision;
+  return place;
+}
+
+absl::StatusOr<ResponseHeader> Turn::WaitForTurn(const Place& place, absl::Time deadline) {
+  while (true) {
+    absl::StatusOr<RangeResponse> before = Persist(deadline, [&](const CallOptions& call) {
+      return client_.kv().Get(prefix_,
+                              {.prefix = true,
+                               .limit = 1,
+                               .sort_order = SortOrder::kDescend,
+                               .sort_target = SortTarget::kCreateRevision,
+                               .max_create_revision = place.revision - 1},
+                              call);
+    });
+    if (!before.ok()) return before.status();
+    if (before->kvs.empty()) break;
+    KEEL_RETURN_IF_ERROR(WaitForDelete(before->kvs[0].key, before->header.revision + 1, deadline));
+  }
+  // Nobody is before us; but are we still there?
+  absl::StatusOr<RangeResponse> own =
+      Persist(deadline, [&](const CallOptions& call) { return client_.kv().Get(key_, {}, call); });
+  if (!own.ok()) return own.status();
+  if (own->kvs.empty() || own->kvs[0].create_revision != place.revision) return SessionExpired();
+  return own->header;
+}
+
+absl::Status Turn::WaitForDelete(const std::string& key, int64_t from_revision, absl::Time deadline) {
+  const std::unique_ptr<Watcher> watcher = client_.Watch(key, {.start_revision = from_revision, .without_puts = true});
+  {
+    absl::MutexLock lock(&mu_);
+    if (abandoned_) return absl::CancelledError(absl::StrCat(recipe_, ": given up"));
+    waiting_on_ = watcher.get();
+  }
+  // Shared: the hook may be running still when it is removed.
+  struct Hooked {
+    absl::Mutex mu;
+    Watcher* watcher;
+  };
+  auto hooked = std::make_shared<Hooked>();
+  hooked->watcher = watcher.get();
+  const uint64_t hook = session_->AddLossHook([hooked] {
+    absl::MutexLock lock(&hooked->mu);
+    if (hooked->watcher != nullptr) hooked->watcher->Cancel();
+  });
+  const absl::StatusOr<WatchResponse> next = watcher->Next(deadline);
+  if (hook != 0) session_->RemoveLossHook(hook);
+  {
+    absl::MutexLock lock(&hooked->mu);
+    hooked->watcher = nullptr;
+  }
+  absl::MutexLock lock(&mu_);
+  waiting_on_ = nullptr;
+  if (abandoned_) return absl::CancelledError(absl::StrCat(recipe_, ": given up"));
+  if (session_->state() == SessionState::kLost) return SessionExpired();
+  // A delete, a compaction, a refusal: the caller looks again. Only time ends the wait.
+  if (next.ok() || absl::IsOutOfRange(next.status())) return absl::OkStatus();
+  if (absl::IsDeadlineExceeded(next.status())) {
+    return absl::DeadlineExceededError(absl::StrCat(recipe_, ": not in time"));
+  }
+  return next.status();
+}
+
+absl::Status Turn::Replace(std::string_view value, absl::Time deadline) {
+  if (!has_turn()) return absl::FailedPreconditionError(absl::StrCat(recipe_, ": not leader"));
+  const absl::Duration timeout = std::min(deadline - absl::Now(), client_.core().options().timeout);
+  KEEL_ASSIGN_OR_RETURN(const TxnResponse answer,
+                        client_.kv().Commit(Txn().If(IsOurs()).Then(Put(key_, value).WithLease(session_->lease())),
+                                            {.timeout = timeout}));
+  if (answer.succeeded) return absl::OkStatus();
+  absl::MutexLock lock(&mu_);
+  ours_ = false;
+  return absl::FailedPreconditionError(absl::StrCat(recipe_, ": not leader"));
+}
+
+absl::StatusOr<bool> Turn::Leave() {
+  int64_t revision = 0;
+  {
+    absl::MutexLock lock(&mu_);
+    if (!queued_) return false;
+    ours_ = false;
+    if (taking_) {
+      abandoned_ = true;
+      if (waiting_on_ != nullptr) waiting_on_->Cancel();
+      mu_.Await(absl::Condition(this, &Turn::IsIdle));
+    } else {
+      revision = token();
+    }
+  }
+  KEEL_RETURN_IF_ERROR(DeleteKey(revision));
+  absl::MutexLock lock(&mu_);
+  queued_ = false;
+  return true;
+}
+
+absl::Status Turn::DeleteKey(int64_t revision) {
+  Txn leave;
+  if (revision != 0) leave.If(CreateRevisionOf(key_) == revision);
+  leave.Then(Delete(key_));
+  const absl::Status status =
+      client_.kv().Commit(leave, {.timeout = kLeaveTimeout, .repeat = Repeat::kAlways}).status();
+  // A lost session takes the key along.
+  return session_->state() == SessionState::kLost ? absl::OkStatus() : status;
+}
+
+absl::Status Turn::SessionExpired() const {
+  return absl::FailedPreconditionError(absl::StrCat(recipe_, ": session is expired"));
+}
+
+bool Turn::has_turn() const {
+  {
+    absl::MutexLock lock(&mu_);
+    if (!ours_) return false;
+  }
+  return session_->state() != SessionState::kLost;
+}
+
+ResponseHeader Turn::header() const {
+  absl::MutexLock lock(&mu_);
+  return header_;
+}
+
+}  // namespace keel::client

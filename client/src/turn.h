@@ -1,0 +1,85 @@
+#pragma once
+
+// A place in the queue below a name: what Mutex and Election have in common.
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "client/src/session_core.h"
+#include "keel/client.h"
+#include "keel/kv.h"
+#include "keel/txn.h"
+
+namespace keel::client {
+
+// The key is name + "/" + hex(lease), attached to the lease. Whoever has the lowest create_revision below name + "/"
+// has the turn; everybody else watches the key just before their own, so that a departure wakes one. Thread-safe;
+// `client` must outlive it.
+class Turn {
+ public:
+  // `recipe` begins the texts of errors: "mutex" or "election".
+  Turn(Client& client, std::shared_ptr<SessionCore> session, std::string_view name, std::string_view recipe);
+
+  // Whether to stay in the queue when somebody is before us.
+  enum class Wait { kYes, kNo };
+
+  // Queues up with `value` in the key, and waits for the turn. True: it is ours. False: it is not, and Wait::kNo was
+  // given. On false and on errors the place in the queue has been given up as far as the server could be reached.
+  absl::StatusOr<bool> Take(std::string_view value, Wait wait, absl::Time deadline);
+  // Puts another value into the key, provided that the turn is still ours.
+  absl::Status Replace(std::string_view value, absl::Time deadline);
+  // Gives up the turn or the place in the queue; a waiting Take() returns kCancelled. False if there was neither.
+  absl::StatusOr<bool> Leave();
+
+  // By the session's clock; see Session.
+  bool has_turn() const;
+  int64_t token() const { return token_.load(std::memory_order_acquire); }
+  const std::string& key() const { return key_; }
+  ResponseHeader header() const;
+  // Holds as long as the key of this turn exists.
+  Compare IsOurs() const { return CreateRevisionOf(key_) == token(); }
+
+ private:
+  struct Place {
+    int64_t revision = 0;  // create_revision of our key.
+    bool is_first = false;
+    ResponseHeader header;
+  };
+
+  absl::StatusOr<Place> Enqueue(std::string_view value, absl::Time deadline);
+  // Until nobody is before `place`. Returns the header of the answer that showed it.
+  absl::StatusOr<ResponseHeader> WaitForTurn(const Place& place, absl::Time deadline);
+  absl::Status WaitForDelete(const std::string& key, int64_t from_revision, absl::Time deadline);
+  // Deletes our key if it has this create_revision.
+  absl::Status DeleteKey(int64_t revision);
+  absl::Status SessionExpired() const;
+  // Kept trying until `deadline` while the session lives, whatever happens to connections and leaders.
+  template <typename Call>
+  auto Persist(absl::Time deadline, Call call) -> decltype(call(CallOptions{}));
+  bool IsIdle() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return !taking_; }
+
+  Client& client_;
+  const std::shared_ptr<SessionCore> session_;
+  const std::string prefix_;  // name + "/"
+  const std::string key_;
+  const std::string recipe_;
+
+  std::atomic<int64_t> token_ = 0;  // create_revision of the last turn we had.
+  mutable absl::Mutex mu_;
+  bool taking_ ABSL_GUARDED_BY(mu_) = false;     // Some thread is in Take().
+  bool abandoned_ ABSL_GUARDED_BY(mu_) = false;  // Leave() came while it was.
+  Watcher* waiting_on_ ABSL_GUARDED_BY(mu_) = nullptr;
+  bool ours_ ABSL_GUARDED_BY(mu_) = false;
+  bool queued_ ABSL_GUARDED_BY(mu_) = false;  // Our key may exist.
+  ResponseHeader header_ ABSL_GUARDED_BY(mu_);
+};
+
+}  // namespace keel::client
