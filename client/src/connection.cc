@@ -3,10 +3,13 @@
 #include <grpcpp/security/tls_certificate_provider.h>
 #include <grpcpp/security/tls_credentials_options.h>
 
+#include <algorithm>
 #include <fstream>
+#include <iterator>
 #include <sstream>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 
@@ -46,7 +49,19 @@ grpc::ChannelArguments ArgumentsFor(const Url& url, const ClientOptions& options
   return arguments;
 }
 
+// How the status of a call begins that found no connection (client_channel and pick_first of gRPC).
+constexpr absl::string_view kNoConnectionTexts[] = {"failed to connect to all addresses", "DNS resolution failed",
+                                                    "empty address list"};
+
 }  // namespace
+
+bool Connection::FailedToConnect(const grpc::ClientContext& context, const grpc::Status& status) const {
+  if (status.error_code() != grpc::StatusCode::UNAVAILABLE) return false;
+  const std::string text = status.error_message();
+  const bool is_local = std::any_of(std::begin(kNoConnectionTexts), std::end(kNoConnectionTexts),
+                                    [&](absl::string_view known) { return absl::StartsWith(text, known); });
+  return is_local && context.peer() == target;
+}
 
 absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> TlsCredentials(const TlsOptions& options) {
   grpc::SslCredentialsOptions pem;
@@ -78,7 +93,7 @@ std::shared_ptr<Connection> MakeConnection(const Url& url, const ClientOptions& 
                                            const std::shared_ptr<grpc::ChannelCredentials>& tls,
                                            grpc::CompletionQueue* queue) {
   auto connection = std::make_shared<Connection>();
-  // For a socket file gRPC would show "unix:/path" as the peer of a sent call, so the target must not look like that.
+  // For a socket file gRPC shows "unix:/path" as the peer of an answered call; the target must not look like that.
   connection->target = url.is_unix() ? absl::StrCat("unix://", url.path[0] == '/' ? "" : "/", url.path) : url.Target();
   connection->channel = grpc::CreateCustomChannel(
       connection->target, url.is_tls() ? tls : grpc::InsecureChannelCredentials(), ArgumentsFor(url, options));

@@ -23,15 +23,16 @@ namespace keel::client {
 struct Connection {
   std::shared_ptr<grpc::Channel> channel;
   grpc::CompletionQueue* queue = nullptr;  // Whose thread serves it.
-  std::string target;                      // As gRPC::ClientContext::peer() shows it before a transport is chosen.
+  std::string target;                      // What grpc::ClientContext::peer() says before a server has answered.
   std::unique_ptr<etcdserverpb::KV::Stub> kv;
   std::unique_ptr<etcdserverpb::Lease::Stub> lease;
   std::unique_ptr<etcdserverpb::Watch::Stub> watch;
   std::unique_ptr<etcdserverpb::Cluster::Stub> cluster;
   std::unique_ptr<etcdserverpb::Maintenance::Stub> maintenance;
 
-  // True if the call that `context` belongs to was given to a transport (see retry_policy.h).
-  bool WasSent(const grpc::ClientContext& context) const { return context.peer() != target; }
+  // True if `status` can only have been made on this side, because no transport was there to take the call: it is one
+  // of gRPC's own texts, and no server has answered `context` (its peer would be an address, not the target).
+  bool FailedToConnect(const grpc::ClientContext& context, const grpc::Status& status) const;
 };
 
 struct Endpoint {

@@ -92,7 +92,10 @@ Route Core::Pick(std::optional<size_t> avoid) {
   const absl::Time now = picker_->size() > 1 ? Clock::Real().Now() : absl::InfiniteFuture();
   const size_t index = picker_->Pick(now, avoid);
   const auto& connections = (*endpoints_)[index].connections;
-  return Route{.connection = connections[turn % connections.size()], .endpoints = endpoints_, .endpoint = index};
+  // Divided, or endpoints and connections that both go round would meet in the same pairs for ever.
+  return Route{.connection = connections[turn / endpoints_->size() % connections.size()],
+               .endpoints = endpoints_,
+               .endpoint = index};
 }
 
 absl::StatusOr<Route> Core::PickExactly(std::string_view endpoint) {

@@ -3,8 +3,9 @@
 // The one place that decides what happens after a failed attempt. Pure: no clock, no randomness but what is passed in.
 //
 // What "surely not executed" rests on:
-//   - the attempt never got a transport: gRPC gives a call its peer address when it hands the call to a connection, so
-//     a call that ended without one (refused, still dialling at the deadline) has put no byte on any wire;
+//   - the attempt never got a transport. CallBase hands a call to gRPC only once its channel is connected, so time that
+//     runs out before that is known; and a call that gRPC itself refuses for want of a connection ends with a text of
+//     its own and without an answer from any server (Connection::FailedToConnect);
 //   - or the server says so: it answered with an error that it gives before it proposes anything.
 // Everything else that ends a sent write early (broken connection, the server's own time-out, leadership lost) leaves
 // its outcome unknown, and is never reported as kUnavailable.
@@ -24,7 +25,7 @@ enum class CallClass {
 struct AttemptResult {
   absl::StatusCode code = absl::StatusCode::kOk;
   std::string_view message = {};
-  bool sent = false;  // It reached a transport.
+  bool sent = false;  // It may have reached a transport.
 };
 
 struct CallState {

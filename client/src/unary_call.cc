@@ -6,6 +6,12 @@
 #include "base/grpc_status.h"
 
 namespace keel::client {
+namespace {
+
+// A wait for a connection cannot be cancelled, so it is cut into pieces: what Shutdown() may have to wait for.
+constexpr absl::Duration kConnectSlice = absl::Milliseconds(100);
+
+}  // namespace
 
 CallBase::CallBase(std::shared_ptr<Core> core, const CallTraits& traits, const CallOptions& options)
     : core_(std::move(core)), traits_(traits), options_(options) {}
@@ -32,25 +38,45 @@ void CallBase::Attempt() {
   const absl::Duration remaining = deadline_ - absl::Now();
   const int endpoints = route_.endpoint ? static_cast<int>(core_->endpoint_count()) : 1;
   const CallClass call_class = options_.repeat == Repeat::kAlways ? CallClass::kRepeatable : traits_.call_class;
-  if (remaining < absl::InfiniteDuration()) {
-    context_->set_deadline(absl::ToChronoTime(absl::Now() + AttemptTimeout(call_class, endpoints, remaining)));
-  }
+  attempt_deadline_ = absl::Now() + AttemptTimeout(call_class, endpoints, remaining);
+  if (attempt_deadline_ < absl::InfiniteFuture()) context_->set_deadline(absl::ToChronoTime(attempt_deadline_));
   if (options_.require_leader) context_->AddMetadata("hasleader", "true");
-  Send(*route_.connection, &*context_);
+  ConnectOrSend();
+}
+
+void CallBase::ConnectOrSend() {
+  grpc::Channel& channel = *route_.connection->channel;
+  const grpc_connectivity_state state = channel.GetState(true);
+  // A channel that has just failed refuses at once, and says why.
+  if (state == GRPC_CHANNEL_READY || state == GRPC_CHANNEL_TRANSIENT_FAILURE || state == GRPC_CHANNEL_SHUTDOWN) {
+    connecting_ = false;
+    return Send(*route_.connection, &*context_);
+  }
+  connecting_ = true;
+  const absl::Time until = std::min(attempt_deadline_, absl::Now() + kConnectSlice);
+  channel.NotifyOnStateChange(state, absl::ToChronoTime(until), route_.connection->queue, static_cast<QueueTag*>(this));
 }
 
 void CallBase::Done(bool ok) {
+  if (connecting_) {
+    if (core_->stopping()) return End(Core::ClosedError());
+    if (absl::Now() < attempt_deadline_) return ConnectOrSend();
+    const std::string text = "not connected to " + route_.connection->target + " before the deadline";
+    return AttemptEnded(grpc::Status(grpc::StatusCode::DEADLINE_EXCEEDED, text), /*sent=*/false);
+  }
   if (!Advance(ok)) return;
   if (status_.ok()) {
     core_->Succeeded(route_);
     return End(absl::OkStatus());
   }
   if (status_.error_code() == grpc::StatusCode::CANCELLED && core_->stopping()) return End(Core::ClosedError());
+  AttemptEnded(status_, !route_.connection->FailedToConnect(*context_, status_));
+}
 
-  const std::string message = status_.error_message();
-  const AttemptResult result = {.code = static_cast<absl::StatusCode>(status_.error_code()),
-                                .message = message,
-                                .sent = route_.connection->WasSent(*context_)};
+void CallBase::AttemptEnded(const grpc::Status& status, bool sent) {
+  const std::string message = status.error_message();
+  const AttemptResult result = {
+      .code = static_cast<absl::StatusCode>(status.error_code()), .message = message, .sent = sent};
   const Decision decision = Decide(
       {
           .call_class = options_.repeat == Repeat::kAlways ? CallClass::kRepeatable : traits_.call_class,

@@ -54,17 +54,22 @@ class CallBase : public QueueTag, public Activity {
 
  private:
   void Attempt();
+  // Sends once the channel is connected or refuses to be.
+  void ConnectOrSend();
   void Done(bool ok) final;
+  void AttemptEnded(const grpc::Status& status, bool sent);
   void CancelFromCore() final;
   void End(absl::Status status);
 
   const std::shared_ptr<Core> core_;
   const CallTraits traits_;
   const CallOptions options_;
-  absl::Time deadline_;  // Of the clock below; wall time, as gRPC's deadlines are.
+  absl::Time deadline_;          // Of the call. Wall time, as gRPC's deadlines are.
+  absl::Time attempt_deadline_;  // Of this attempt.
   bool registered_ = false;
   Route route_;
   int attempts_ = 0;
+  bool connecting_ = false;  // The tag under way is of the channel, not of the call.
   bool maybe_executed_ = false;
   std::optional<grpc::ClientContext> context_;  // Replaced only in Core::ChangeUnlessStopping.
 };

@@ -214,8 +214,8 @@ void WatchStream::Connect() {
       fragment_bytes_ = 0;
       attempt_ = new Attempt(shared_from_this(), *std::move(route));
       const uint64_t number = ++connects_;
-      attempt_->set_create_timer(core_->timers().Schedule(
-          kCreateTimeout, [weak = weak_from_this(), number](TimerThread::Outcome outcome) {
+      attempt_->set_create_timer(
+          core_->timers().Schedule(kCreateTimeout, [weak = weak_from_this(), number](TimerThread::Outcome outcome) {
             const std::shared_ptr<WatchStream> watch = weak.lock();
             if (watch == nullptr || outcome == TimerThread::Outcome::kStopped) return;
             absl::MutexLock watch_lock(&watch->mu_);

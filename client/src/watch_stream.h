@@ -86,7 +86,7 @@ class WatchStream final : public Activity, public std::enable_shared_from_this<W
   int64_t compact_revision_ ABSL_GUARDED_BY(mu_) = 0;
   bool created_told_ ABSL_GUARDED_BY(mu_) = false;
   int progress_requests_ ABSL_GUARDED_BY(mu_) = 0;  // Not answered yet.
-  uint64_t connects_ ABSL_GUARDED_BY(mu_) = 0;       // Streams opened so far.
+  uint64_t connects_ ABSL_GUARDED_BY(mu_) = 0;      // Streams opened so far.
   int failures_ ABSL_GUARDED_BY(mu_) = 0;           // Streams in a row that ended before they were created.
   absl::Status last_error_ ABSL_GUARDED_BY(mu_);    // Why there is no stream now.
   bool ended_ ABSL_GUARDED_BY(mu_) = false;
