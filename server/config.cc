@@ -138,6 +138,7 @@ absl::Status Config::Validate() {
   if (initial_advertise_peer_urls.empty()) initial_advertise_peer_urls = LocalUrl(2380);
   KEEL_RETURN_IF_ERROR(CheckListen("listen-client-urls", listen_client_urls));
   KEEL_RETURN_IF_ERROR(CheckPlaintext("advertise-client-urls", advertise_client_urls));
+  KEEL_RETURN_IF_ERROR(CheckListen("listen-metrics-urls", listen_metrics_urls));
   KEEL_RETURN_IF_ERROR(CheckListen("listen-peer-urls", listen_peer_urls));
   KEEL_RETURN_IF_ERROR(CheckPlaintext("initial-advertise-peer-urls", initial_advertise_peer_urls));
 

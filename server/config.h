@@ -29,6 +29,7 @@ struct Config {
   std::string data_dir;  // Empty: "<name>.keel".
   std::vector<Url> listen_client_urls;
   std::vector<Url> advertise_client_urls;
+  std::vector<Url> listen_metrics_urls;  // Beside the client URLs; for probes and scrapers.
   std::vector<Url> listen_peer_urls;
   std::vector<Url> initial_advertise_peer_urls;
   std::vector<InitialMember> initial_cluster;

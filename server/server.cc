@@ -24,7 +24,6 @@
 #include "server/http/client_listener.h"
 #include "server/http/http_handler.h"
 #include "server/http/listen_socket.h"
-#include "server/leadership_log.h"
 #include "server/lease/lease_keeper.h"
 #include "server/maintenance.h"
 #include "server/member.h"
@@ -111,6 +110,7 @@ class ServerImpl final : public Server {
     KEEL_RETURN_IF_ERROR(config_.Validate());
     LogStart(config_);
     KEEL_ASSIGN_OR_RETURN(listener_, ClientListener::Bind({.listen = config_.listen_client_urls}));
+    KEEL_ASSIGN_OR_RETURN(metrics_listener_, ClientListener::Bind({.listen = config_.listen_metrics_urls}));
     KEEL_RETURN_IF_ERROR(ProbeListen(config_.listen_peer_urls));
     KEEL_ASSIGN_OR_RETURN(data_, Bootstrap(config_, &sync_times_));
     CreateParts();
@@ -139,6 +139,7 @@ class ServerImpl final : public Server {
     if (publisher_ != nullptr) publisher_->Stop();
     if (maintenance_ != nullptr) maintenance_->Stop();
     if (listener_ != nullptr) listener_->Stop();
+    if (metrics_listener_ != nullptr) metrics_listener_->Stop();
     StopServing();
     if (peers_ != nullptr) peers_->Stop();
     if (data_.store != nullptr) {
@@ -163,9 +164,14 @@ class ServerImpl final : public Server {
                                 .quota_bytes = config_.quota_backend_bytes,
                                 .member_id = member_id},
                                store, proposer_.get(), watch_.get(), leases_.get());
-    applier_->SetLeadershipListener([this](raft::Role role, raft::Term term, raft::MemberId leader) {
-      leadership_log_.Changed(role, term, leader);
-    });
+    applier_->SetLeadershipListener(
+        [this](raft::Role role, raft::Term, raft::MemberId leader) { LeadershipChanged(role, leader); });
+  }
+
+  void LeadershipChanged(raft::Role role, raft::MemberId leader) {
+    if (leader == leader_) return;  // A new term or role under the same leader.
+    leader_ = leader;
+    metrics_->LeaderChanged(leader != raft::kNobody, role == raft::Role::kLeader);
   }
 
   absl::Status StartRaft() {
@@ -231,6 +237,8 @@ class ServerImpl final : public Server {
     grpc_ = builder.BuildAndStart();
     if (grpc_ == nullptr) return absl::InternalError("the gRPC server did not start");
     listener_->Start(http_.get());
+    metrics_http_ = HttpHandler::Create(&member_, HttpScope::kMetrics);
+    metrics_listener_->Start(metrics_http_.get());
     for (const Url& url : listener_->addresses()) {
       KEEL_LOG_INFO("serving client traffic insecurely; this is strongly discouraged!", {{"address", url.ToString()}});
     }
@@ -294,7 +302,7 @@ class ServerImpl final : public Server {
   FatalOnce fatal_;
   const std::unique_ptr<Metrics> metrics_ = Metrics::Create(config_.metrics);
   SyncTimes sync_times_{metrics_.get()};
-  LeadershipLog leadership_log_{metrics_.get()};
+  raft::MemberId leader_ = raft::kNobody;  // The raft thread's.
   Bootstrapped data_;
   std::unique_ptr<Proposer> proposer_;
   std::unique_ptr<WatchHub> watch_;
@@ -304,7 +312,9 @@ class ServerImpl final : public Server {
   std::unique_ptr<raft::Node> node_;
   Member member_;
   std::unique_ptr<HttpHandler> http_;
+  std::unique_ptr<HttpHandler> metrics_http_;
   std::unique_ptr<ClientListener> listener_;
+  std::unique_ptr<ClientListener> metrics_listener_;
   std::unique_ptr<GrpcServices> services_;
   std::unique_ptr<grpc::Server> grpc_;
   std::unique_ptr<Maintenance> maintenance_;

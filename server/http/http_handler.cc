@@ -40,34 +40,46 @@ using Done = absl::AnyInvocable<void(HttpResponse)>;
 
 class HttpHandlerImpl final : public HttpHandler {
  public:
-  explicit HttpHandlerImpl(const Member* member) : member_(*member), health_(member) {}
+  HttpHandlerImpl(const Member* member, HttpScope scope) : member_(*member), scope_(scope), health_(member) {}
 
-  void Handle(HttpRequest request, Done raw_done) override {
-    Done done = [raw_done = std::move(raw_done)](HttpResponse response) mutable {
-      raw_done(WithCors(std::move(response)));
-    };
-    if (request.method == "OPTIONS") {
-      done({.status = 200});
-    } else if (request.path == "/health") {
-      if (RefusedMethod(request, &done)) return;
-      Health(ParseQuery(request.query), std::move(done));
-    } else if (IsProbePath(request.path, "/livez")) {
-      Probe(ProbeKind::kLive, request, std::move(done));
-    } else if (IsProbePath(request.path, "/readyz")) {
-      Probe(ProbeKind::kReady, request, std::move(done));
-    } else if (request.path == "/version") {
-      if (RefusedMethod(request, &done)) return;
-      done(Version());
-    } else if (request.path == "/metrics") {
-      done({.status = 200,
-            .headers = {{"Content-Type", "text/plain; version=0.0.4; charset=utf-8"}},
-            .body = member_.metrics->Render(member_)});
-    } else {
+  void Handle(HttpRequest request, Done done) override {
+    if (scope_ == HttpScope::kClient) {
+      HandleForClients(
+          request, [done = std::move(done)](HttpResponse response) mutable { done(WithCors(std::move(response))); });
+    } else if (!HandleForMetrics(request, &done)) {
       done(NotFound());
     }
   }
 
  private:
+  void HandleForClients(const HttpRequest& request, Done done) {
+    if (request.method == "OPTIONS") {
+      done({.status = 200});
+    } else if (request.path == "/version") {
+      if (!RefusedMethod(request, &done)) done(Version());
+    } else if (!HandleForMetrics(request, &done)) {
+      done(NotFound());
+    }
+  }
+
+  // False when it is none of these paths; `done` is then untouched.
+  bool HandleForMetrics(const HttpRequest& request, Done* done) {
+    if (request.path == "/health") {
+      if (!RefusedMethod(request, done)) Health(ParseQuery(request.query), std::move(*done));
+    } else if (IsProbePath(request.path, "/livez")) {
+      Probe(ProbeKind::kLive, request, std::move(*done));
+    } else if (IsProbePath(request.path, "/readyz")) {
+      Probe(ProbeKind::kReady, request, std::move(*done));
+    } else if (request.path == "/metrics") {
+      (*done)({.status = 200,
+               .headers = {{"Content-Type", "text/plain; version=0.0.4; charset=utf-8"}},
+               .body = member_.metrics->Render(member_)});
+    } else {
+      return false;
+    }
+    return true;
+  }
+
   static HttpResponse NotFound() { return ErrorText(404, "404 page not found"); }
 
   static bool RefusedMethod(const HttpRequest& request, Done* done) {
@@ -123,13 +135,14 @@ class HttpHandlerImpl final : public HttpHandler {
   }
 
   const Member& member_;
+  const HttpScope scope_;
   HealthChecks health_;
 };
 
 }  // namespace
 
-std::unique_ptr<HttpHandler> HttpHandler::Create(const Member* member) {
-  return std::make_unique<HttpHandlerImpl>(member);
+std::unique_ptr<HttpHandler> HttpHandler::Create(const Member* member, HttpScope scope) {
+  return std::make_unique<HttpHandlerImpl>(member, scope);
 }
 
 }  // namespace keel::server

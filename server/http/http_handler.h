@@ -1,7 +1,7 @@
 #pragma once
 
-// The plain HTTP side of the client port: /health, /livez, /readyz, /version, /metrics (operations.md section 2). The
-// JSON gateway takes its place here later.
+// The plain HTTP side of the client port and of the metrics port: /health, /livez, /readyz, /version, /metrics
+// (operations.md section 2). The JSON gateway takes its place here later.
 
 #include <functional>
 #include <memory>
@@ -27,10 +27,15 @@ struct HttpResponse {
   std::string body;
 };
 
+enum class HttpScope {
+  kClient,   // Everything, with the headers that let browsers in.
+  kMetrics,  // /health, /livez, /readyz and /metrics only: what probes and scrapers need.
+};
+
 // Thread-safe.
 class HttpHandler {
  public:
-  static std::unique_ptr<HttpHandler> Create(const Member* member);
+  static std::unique_ptr<HttpHandler> Create(const Member* member, HttpScope scope = HttpScope::kClient);
   virtual ~HttpHandler() = default;
   // `done` is called once, on any thread.
   virtual void Handle(HttpRequest request, absl::AnyInvocable<void(HttpResponse)> done) = 0;

@@ -94,7 +94,7 @@ TEST(FlagsTest, WhatCannotBeDoneIsRefusedRatherThanIgnored) {
       {{"--auth-token=jwt"}, "authentication"},
       {{"--discovery-srv=example.com"}, "discovery"},
       {{"--unsafe-no-fsync"}, "never acknowledges"},
-      {{"--config-file=x.yaml"}, "configuration files"},
+      {{"--config-file=/no/such/file"}, "configuration file /no/such/file: cannot be read"},
       {{"serve"}, "'serve' is not a valid flag"},
       {{"gateway", "start"}, "'gateway' is not available"},
       {{"--listen-client-urls=127.0.0.1:1"}, "127.0.0.1:1"},

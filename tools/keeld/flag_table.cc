@@ -133,15 +133,15 @@ absl::Status SetLogger(std::string_view text, Config*) {
 constexpr std::string_view kNoTls = "TLS is not available in this version of Keel";
 constexpr std::string_view kNoAuth = "authentication is not available in this version of Keel";
 constexpr std::string_view kNoDiscovery = "discovery is not available in Keel; list the members in --initial-cluster";
-constexpr std::string_view kNoYaml =
-    "configuration files are not read by this version of Keel; use flags or ETCD_* variables";
-constexpr std::string_view kNoSplit = "Keel serves metrics and HTTP on the client URLs";
+constexpr std::string_view kNoSplit = "Keel serves HTTP beside gRPC on the client URLs";
 constexpr std::string_view kNotYet = "not available in this version of Keel";
 constexpr std::string_view kAlwaysOn = "Keel always does this";
 constexpr FlagKind kBool = FlagKind::kBool;
+constexpr FlagKind kDuration = FlagKind::kDuration;
 
 // Order: as in the help.
 constexpr Flag kFlags[] = {
+    {.name = "config-file", .help = "YAML file of settings; all other flags and variables are then ignored."},
     // Identity, storage, timing.
     {.name = "name",
      .default_text = "default",
@@ -189,6 +189,9 @@ constexpr Flag kFlags[] = {
      .default_text = "http://localhost:2379",
      .help = "URLs at which clients reach this member.",
      .set = SetUrls<&Config::advertise_client_urls>},
+    {.name = "listen-metrics-urls",
+     .help = "Further URLs that serve only /metrics and the health checks.",
+     .set = SetUrls<&Config::listen_metrics_urls>},
     {.name = "listen-peer-urls",
      .default_text = "http://localhost:2380",
      .help = "URLs to listen on for the other members.",
@@ -198,14 +201,17 @@ constexpr Flag kFlags[] = {
      .help = "URLs at which the other members reach this one.",
      .set = SetUrls<&Config::initial_advertise_peer_urls>},
     {.name = "grpc-keepalive-min-time",
+     .kind = kDuration,
      .default_text = "5s",
      .help = "Shortest interval at which clients may ping.",
      .set = SetDuration<&Config::grpc_keepalive_min_time>},
     {.name = "grpc-keepalive-interval",
+     .kind = kDuration,
      .default_text = "2h0m0s",
      .help = "Interval of pings to clients.",
      .set = SetDuration<&Config::grpc_keepalive_interval>},
     {.name = "grpc-keepalive-timeout",
+     .kind = kDuration,
      .default_text = "20s",
      .help = "Wait for the answer to such a ping.",
      .set = SetDuration<&Config::grpc_keepalive_timeout>},
@@ -231,6 +237,7 @@ constexpr Flag kFlags[] = {
      .help = "History to keep: a duration or hours (periodic), or a number of revisions; 0: off.",
      .set = SetText<&Config::auto_compaction_retention>},
     {.name = "watch-progress-notify-interval",
+     .kind = kDuration,
      .default_text = "10m0s",
      .help = "Interval of progress notifications on idle watches.",
      .set = SetDuration<&Config::watch_progress_notify_interval>},
@@ -254,22 +261,22 @@ constexpr Flag kFlags[] = {
     {.name = "max-wals", .default_text = "5"},
     {.name = "max-snapshots", .default_text = "5"},
     {.name = "initial-election-tick-advance", .kind = kBool, .default_text = "true"},
-    {.name = "backend-batch-interval", .default_text = "0s"},
+    {.name = "backend-batch-interval", .kind = kDuration, .default_text = "0s"},
     {.name = "backend-batch-limit", .default_text = "0"},
     {.name = "backend-bbolt-freelist-type", .default_text = "map"},
     {.name = "bootstrap-defrag-threshold-megabytes", .default_text = "0"},
-    {.name = "raft-read-timeout", .default_text = "5s"},
-    {.name = "raft-write-timeout", .default_text = "5s"},
+    {.name = "raft-read-timeout", .kind = kDuration, .default_text = "5s"},
+    {.name = "raft-write-timeout", .kind = kDuration, .default_text = "5s"},
     {.name = "max-learners", .default_text = "1"},
     {.name = "socket-reuse-address", .kind = kBool, .default_text = "false"},
     {.name = "memory-mlock", .kind = kBool, .default_text = "false"},
     {.name = "compaction-batch-limit", .default_text = "1000"},
-    {.name = "compaction-sleep-interval", .default_text = "10ms"},
-    {.name = "corrupt-check-time", .default_text = "0s"},
-    {.name = "compact-hash-check-time", .default_text = "1m0s"},
-    {.name = "warning-apply-duration", .default_text = "100ms"},
-    {.name = "warning-unary-request-duration", .default_text = "300ms"},
-    {.name = "downgrade-check-time", .default_text = "5s"},
+    {.name = "compaction-sleep-interval", .kind = kDuration, .default_text = "10ms"},
+    {.name = "corrupt-check-time", .kind = kDuration, .default_text = "0s"},
+    {.name = "compact-hash-check-time", .kind = kDuration, .default_text = "1m0s"},
+    {.name = "warning-apply-duration", .kind = kDuration, .default_text = "100ms"},
+    {.name = "warning-unary-request-duration", .kind = kDuration, .default_text = "300ms"},
+    {.name = "downgrade-check-time", .kind = kDuration, .default_text = "5s"},
     {.name = "feature-gates"},
     {.name = "strict-reconfig-check", .kind = kBool, .default_text = "true"},
     {.name = "enable-grpc-gateway", .kind = kBool, .default_text = "true"},
@@ -302,7 +309,6 @@ constexpr Flag kFlags[] = {
     {.name = "vv", .kind = kBool, .silent = true},
 
     // Refused unless they are at their default: ignoring them would be less safe or less than what was asked for.
-    {.name = "config-file", .refusal = kNoYaml},
     {.name = "wal-dir", .refusal = kNotYet},
     {.name = "pre-vote", .kind = kBool, .default_text = "true", .refusal = kAlwaysOn},
     {.name = "unsafe-no-fsync",
@@ -310,7 +316,6 @@ constexpr Flag kFlags[] = {
      .default_text = "false",
      .refusal = "Keel never acknowledges what is not on disk"},
     {.name = "listen-client-http-urls", .refusal = kNoSplit},
-    {.name = "listen-metrics-urls", .refusal = kNoSplit},
     {.name = "cors", .default_text = "*", .refusal = kNotYet},
     {.name = "host-whitelist", .default_text = "*", .refusal = kNotYet},
     {.name = "socket-reuse-port", .kind = kBool, .default_text = "false", .refusal = kNotYet},
@@ -318,10 +323,10 @@ constexpr Flag kFlags[] = {
     {.name = "discovery-srv-name", .refusal = kNoDiscovery},
     {.name = "discovery-token", .refusal = kNoDiscovery},
     {.name = "discovery-endpoints", .refusal = kNoDiscovery},
-    {.name = "discovery-dial-timeout", .default_text = "2s", .refusal = kNoDiscovery},
-    {.name = "discovery-request-timeout", .default_text = "5s", .refusal = kNoDiscovery},
-    {.name = "discovery-keepalive-time", .default_text = "2s", .refusal = kNoDiscovery},
-    {.name = "discovery-keepalive-timeout", .default_text = "6s", .refusal = kNoDiscovery},
+    {.name = "discovery-dial-timeout", .kind = kDuration, .default_text = "2s", .refusal = kNoDiscovery},
+    {.name = "discovery-request-timeout", .kind = kDuration, .default_text = "5s", .refusal = kNoDiscovery},
+    {.name = "discovery-keepalive-time", .kind = kDuration, .default_text = "2s", .refusal = kNoDiscovery},
+    {.name = "discovery-keepalive-timeout", .kind = kDuration, .default_text = "6s", .refusal = kNoDiscovery},
     {.name = "discovery-insecure-transport", .kind = kBool, .default_text = "true", .refusal = kNoDiscovery},
     {.name = "discovery-insecure-skip-tls-verify", .kind = kBool, .default_text = "false", .refusal = kNoDiscovery},
     {.name = "discovery-cert", .refusal = kNoDiscovery},

@@ -10,7 +10,7 @@
 
 namespace keel::keeld {
 
-enum class FlagKind { kValue, kBool };
+enum class FlagKind { kValue, kDuration, kBool };
 
 struct Flag {
   std::string_view name;

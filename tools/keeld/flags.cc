@@ -14,6 +14,7 @@
 #include "base/status_macros.h"
 #include "base/string_view.h"
 #include "base/version.h"
+#include "tools/keeld/config_file.h"
 #include "tools/keeld/flag_table.h"
 
 namespace keel::keeld {
@@ -139,12 +140,44 @@ absl::Status ApplyEnvironment(const Environment& environment, const std::vector<
   return absl::OkStatus();
 }
 
+// The configuration file that flag or environment names; empty: none.
+std::string ConfigFilePath(const std::vector<Given>& given, const Environment& environment) {
+  std::string path;
+  for (const Given& setting : given) {
+    if (setting.flag->name == "config-file") path = setting.value;
+  }
+  if (!path.empty()) return path;
+  const auto found = environment.find(EnvironmentName("config-file"));
+  return found == environment.end() ? "" : found->second;
+}
+
+absl::Status ApplyFile(const std::string& path, CommandLine* line) {
+  const auto settings = ReadConfigFile(path);
+  if (!settings.ok()) {
+    return absl::FailedPreconditionError(absl::StrCat("configuration file ", path, ": ", settings.status().message()));
+  }
+  for (const auto& [name, value] : *settings) {
+    const Flag* const flag = FindFlag(name);
+    if (flag->kind == FlagKind::kBool && !IsBoolText(value)) {
+      return absl::FailedPreconditionError(absl::StrCat(path, ": ", name, ": '", value, "' is neither true nor false"));
+    }
+    KEEL_RETURN_IF_ERROR(
+        Apply({flag, name, value}, absl::StrCat(path, ": ", name), absl::StatusCode::kFailedPrecondition, line));
+  }
+  line->warnings.push_back(absl::StrCat("read ", path, "; other flags and environment variables are ignored"));
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<CommandLine> ParseCommandLine(const std::vector<std::string>& args, const Environment& environment) {
   CommandLine line;
   KEEL_ASSIGN_OR_RETURN(const std::vector<Given> given, SplitFlags(args, &line.action));
   if (line.action != CommandLine::Action::kRun) return line;
+  if (const std::string path = ConfigFilePath(given, environment); !path.empty()) {
+    KEEL_RETURN_IF_ERROR(ApplyFile(path, &line));
+    return line;
+  }
   for (const Given& setting : given) {
     KEEL_RETURN_IF_ERROR(Apply(setting, absl::StrCat("-", setting.written), absl::StatusCode::kInvalidArgument, &line));
   }

@@ -4,6 +4,7 @@
 //
 //   -name n1, --name n1, -name=n1, --name=n1 are the same; booleans take their value only as --flag=false.
 //   ETCD_<FLAG> in the environment stands for a flag that is not given.
+//   --config-file, or ETCD_CONFIG_FILE, replaces all other flags and variables by a file.
 
 #include <map>
 #include <string>
