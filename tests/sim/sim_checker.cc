@@ -126,6 +126,7 @@ void Checker::CheckCommit(MemberId id, const CoreStatus& status, const std::vect
       continue;
     }
     Require(i.value() == committed_.size(), "a gap in what is committed");
+    Require(leads, absl::StrCat(Text(id), " knows of a commit before any leader"));
     Require(DurableOn(entry, disks) > members_ / 2,
             absl::StrCat(Text(id), " committed ", Text(entry), ", which is not durable on a quorum"));
     committed_.push_back(entry);
@@ -157,6 +158,9 @@ void Checker::CheckLeader(MemberId id, const Core& core, const CoreStatus& statu
   seen.leader_last = log.last().index;
   for (const FollowerStatus& follower : core.followers()) {
     Require(follower.match < follower.next && follower.match <= log.last().index, "match or next out of bounds");
+    Index& match = matches_[{status.term, follower.id}];
+    Require(follower.match >= match, absl::StrCat(Text(id), ": match of ", Text(follower.id), " went back"));
+    match = follower.match;
     if (follower.match < log.base().index || follower.match == Index(0)) continue;
     // In a later term it may have been told to drop what this one had it write.
     if (disks[follower.id.value()].hard_state.term > status.term) continue;

@@ -77,6 +77,7 @@ class Checker {
   size_t members_;
   std::vector<Seen> seen_;
   std::map<Term, MemberId> leaders_;
+  std::map<std::pair<Term, MemberId>, Index> matches_;    // What a term's leader has counted on a follower.
   std::map<std::pair<MemberId, Term>, MemberId> votes_;   // Ever sent.
   std::map<std::pair<Index, Term>, EntryFacts> entries_;  // Ever written by anybody.
   std::vector<Term> commit_terms_{Term(0)};               // In whose term it was committed, by index.

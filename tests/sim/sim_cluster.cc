@@ -25,6 +25,9 @@ Cluster::Cluster(const SimOptions& options, bool trace)
       cut_(64, 0) {
   for (int id = 1; id <= options_.members; ++id) {
     Start(id);
+    if (options_.clock_skew > 0) {
+      members_[id].clock_rate = 1 + options_.clock_skew * static_cast<double>(random_.Between(-100, 100)) / 100;
+    }
     At(random_.Between(0, kTickUnits), [this, id] { TickMember(id); });
   }
   At(kTickUnits, [this] { WorldTick(); });
@@ -118,9 +121,9 @@ void Cluster::Crash(int id) {
 }
 
 void Cluster::TickMember(int id) {
-  const int64_t skew = random_.Between(-1, 1);
-  At(kTickUnits + skew, [this, id] { TickMember(id); });
   Member& member = members_[id];
+  const double rate = faults_ ? member.clock_rate : 1;
+  At(static_cast<int64_t>(kTickUnits * rate) + random_.Between(-1, 1), [this, id] { TickMember(id); });
   if (member.core == nullptr || member.frozen_until > now_) return;
   Input(id, [](Core& core) { core.Tick(); });
   if (random_.Chance(options_.flush)) member.durable_machine = member.machine;
@@ -412,7 +415,8 @@ void Cluster::Propose(int id) {
 
 void Cluster::StartRead(int id) {
   const ReadId read(next_read_++);
-  members_[id].reads.emplace(read, Read{.started_at = checker_.StartOperation(), .index = std::nullopt});
+  members_[id].reads.emplace(
+      read, Read{.started_at = checker_.StartOperation(), .committed = newest_commit(), .index = std::nullopt});
   Input(id, [&](Core& core) { core.ReadIndex(read); });
 }
 
@@ -426,6 +430,9 @@ void Cluster::OnReadResult(int id, const ReadResult& result) {
     member.reads.erase(read);
     return;
   }
+  Checker::Require(result.index >= read->second.committed,
+                   absl::StrCat("member ", id, ": read index ", result.index.value(), " is below ",
+                                read->second.committed.value(), ", which was committed before the read"));
   read->second.index = result.index;
 }
 
@@ -459,7 +466,11 @@ void Cluster::WorldTick() {
   if (random_.Chance(options_.heal)) Heal();
   const int64_t long_pause = random_.Between(1, 4 * options_.core.election_ticks * kTickUnits);
   if (random_.Chance(options_.disk_stall)) members_[id].disk_stalled_until = now_ + long_pause;
-  if (random_.Chance(options_.pause)) members_[id].frozen_until = now_ + long_pause;
+  if (random_.Chance(options_.pause) && members_[id].core != nullptr) {
+    members_[id].frozen_until = now_ + long_pause;
+    // The first thing it does when it goes on: it has not noticed yet that time has passed.
+    AtMember(id, 0, [this, id] { StartRead(id); });
+  }
 }
 
 void Cluster::Partition() {

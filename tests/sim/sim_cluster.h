@@ -62,12 +62,14 @@ class Cluster {
   };
   struct Read {
     uint64_t started_at;
+    Index committed;             // By then, anywhere.
     std::optional<Index> index;  // Answered; waits for apply.
   };
   struct Member {
     std::unique_ptr<Core> core;  // Null: down.
-    uint64_t starts = 0;         // Events of earlier lives are void.
-    int64_t frozen_until = 0;    // Neither ticks nor hears until then.
+    double clock_rate = 1;
+    uint64_t starts = 0;       // Events of earlier lives are void.
+    int64_t frozen_until = 0;  // Neither ticks nor hears until then.
     bool syncing = false;
     bool applying = false;
     int64_t disk_stalled_until = 0;

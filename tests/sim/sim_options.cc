@@ -38,6 +38,7 @@ SimOptions SimOptions::Draw(uint64_t seed) {
   o.heal = Pick(random, {0.02, 0.05, 0.2});
   if (random.Chance(0.3)) o.disk_stall = Pick(random, {0.005, 0.02});
   if (random.Chance(0.3)) o.pause = Pick(random, {0.005, 0.02});
+  if (random.Chance(0.4)) o.clock_skew = Pick(random, {0.2, 0.6});
   if (random.Chance(0.6)) o.truncate = Pick(random, {0.02, 0.2});
   o.flush = Pick(random, {0.02, 0.3, 1.0});
   o.log_kept = Pick<uint64_t>(random, {0, 3, 20});
@@ -47,13 +48,13 @@ SimOptions SimOptions::Draw(uint64_t seed) {
 }
 
 std::string SimOptions::ToString() const {
-  return absl::StrCat("seed=", seed, " members=", members, " ticks=", ticks, " election=", core.election_ticks,
-                      " append_bytes=", core.append_bytes_max, " inflight=", core.inflight_messages_max, "/",
-                      core.inflight_bytes_max, " cached=", core.cached_log_bytes_max,
-                      " uncommitted=", core.uncommitted_bytes_max, " drop=", drop, " duplicate=", duplicate,
-                      " delay=", delay_max, " sync=", sync_max, " apply=", apply_max, " crash=", crash,
-                      " power_cut=", power_cut, " partition=", partition, " heal=", heal, " disk_stall=", disk_stall,
-                      " pause=", pause, " truncate=", truncate, " flush=", flush, " client=", client);
+  return absl::StrCat(
+      "seed=", seed, " members=", members, " ticks=", ticks, " election=", core.election_ticks,
+      " append_bytes=", core.append_bytes_max, " inflight=", core.inflight_messages_max, "/", core.inflight_bytes_max,
+      " cached=", core.cached_log_bytes_max, " uncommitted=", core.uncommitted_bytes_max, " drop=", drop,
+      " duplicate=", duplicate, " delay=", delay_max, " sync=", sync_max, " apply=", apply_max, " crash=", crash,
+      " power_cut=", power_cut, " partition=", partition, " heal=", heal, " disk_stall=", disk_stall, " pause=", pause,
+      " clock_skew=", clock_skew, " truncate=", truncate, " flush=", flush, " client=", client);
 }
 
 }  // namespace keel::raft::sim

@@ -29,9 +29,10 @@ struct SimOptions {
   double partition = 0;
   double heal = 0.05;
   double disk_stall = 0;
-  double pause = 0;     // A member stands still for a while and then goes on.
-  double truncate = 0;  // Per tick and member.
-  double flush = 0.2;   // Per tick and member: the state machine becomes durable.
+  double pause = 0;       // A member stands still for a while and then goes on.
+  double clock_skew = 0;  // Members' clocks run up to this much faster or slower.
+  double truncate = 0;    // Per tick and member.
+  double flush = 0.2;     // Per tick and member: the state machine becomes durable.
   uint64_t log_kept = 3;
   double client = 0.5;  // Chance per tick of the world that a client does something.
   int payload_max = 20;

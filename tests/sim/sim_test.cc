@@ -9,9 +9,12 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <functional>
+#include <memory>
 #include <string>
+#include <vector>
 
-#include "absl/strings/str_cat.h"
+#include "base/random.h"
 #include "tests/sim/sim_cluster.h"
 
 namespace keel::raft::sim {
@@ -83,6 +86,76 @@ TEST(RaftSimTest, EverySeedIsSafeAndRecovers) {
     EXPECT_GT(sum.reads_failed, 0u);
     EXPECT_GT(sum.installs, 0u);
     EXPECT_GT(sum.fetches, 0u);
+  }
+}
+
+// A group where only the links of `graph` work, one bit per direction; it has had a leader before.
+std::unique_ptr<Cluster> InTopology(int members, uint64_t seed, const std::function<bool(int, int)>& is_up) {
+  SimOptions options;
+  options.seed = seed;
+  options.members = members;
+  options.core.election_ticks = 8;
+  options.heal = 0;
+  options.client = 0;
+  SetCurrentRun(options);
+  auto cluster = std::make_unique<Cluster>(options, false);
+  cluster->RunTicks(80);
+  EXPECT_NE(cluster->Leader(), 0);
+  for (int a = 1; a <= members; ++a) {
+    for (int b = 1; b <= members; ++b) {
+      if (a != b) cluster->SetLink(a, b, is_up(a, b));
+    }
+  }
+  return cluster;
+}
+
+// Some member hears and reaches a majority: then there must be a leader that commits, and go on to be one.
+void ExpectLeaderWhereOneIsPossible(int members, uint64_t seed, const std::function<bool(int, int)>& is_up) {
+  const auto cluster = InTopology(members, seed, is_up);
+  bool possible = false;
+  for (int a = 1; a <= members; ++a) {
+    int reached = 1;
+    for (int b = 1; b <= members; ++b) reached += a != b && is_up(a, b) && is_up(b, a);
+    possible |= 2 * reached > members;
+  }
+  try {
+    cluster->RunTicks(8 * 12);
+    if (!possible) {
+      EXPECT_EQ(cluster->Leader(), 0) << "a leader that reaches no majority";
+      return;
+    }
+    const int leader = cluster->Leader();
+    ASSERT_NE(leader, 0);
+    const Term term = cluster->core(leader).status().term;
+    const Index before = cluster->newest_commit();
+    cluster->Propose(leader);
+    cluster->RunTicks(8 * 10);
+    EXPECT_GT(cluster->newest_commit(), before);
+    EXPECT_EQ(cluster->core(leader).status().term, term) << "the leader was disturbed";
+  } catch (const Violation& violation) {
+    FAIL() << violation.text;
+  }
+}
+
+// Partial partitions (a bridge between two sides, chains, rings, links that work one way) are where pre-vote,
+// stickiness and check-quorum lock each other up if they are not one unit.
+TEST(RaftSimTest, ThreeMembersFindALeaderInEveryTopology) {
+  for (unsigned graph = 0; graph < 64; ++graph) {
+    SCOPED_TRACE(graph);
+    ExpectLeaderWhereOneIsPossible(3, graph + 1, [graph](int a, int b) {
+      const int bit = (a - 1) * 2 + (b - 1 > a - 1 ? b - 2 : b - 1);
+      return ((graph >> bit) & 1) != 0;
+    });
+  }
+}
+
+TEST(RaftSimTest, FiveMembersFindALeaderInRandomTopologies) {
+  for (uint64_t seed = 1; seed <= 60; ++seed) {
+    SCOPED_TRACE(seed);
+    Random random(seed);
+    std::vector<char> up(36);
+    for (char& link : up) link = random.Chance(0.75);
+    ExpectLeaderWhereOneIsPossible(5, seed, [&](int a, int b) { return up[a * 6 + b] != 0; });
   }
 }
 
