@@ -31,7 +31,9 @@ endif()
 add_library(keel_warnings INTERFACE)
 target_compile_options(keel_warnings INTERFACE -Wall -Wextra -Wnon-virtual-dtor -Wshadow=local -Wsuggest-override
                        # Designated initialisers leave fields at their defaults on purpose.
-                       -Wno-missing-field-initializers)
+                       -Wno-missing-field-initializers
+                       # g++ 12 sees uninitialised storage inside absl's inlined vectors when it optimises.
+                       -Wno-maybe-uninitialized)
 if(KEEL_WARNINGS_AS_ERRORS)
   target_compile_options(keel_warnings INTERFACE -Werror)
 endif()
