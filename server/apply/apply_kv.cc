@@ -23,7 +23,7 @@ absl::Status CommandExecutor::Put(const etcdserverpb::PutRequest& request, Step*
   const int64_t cost = QuotaCost(request);
   if (step->result->status = Gate(cost); !step->result->status.ok()) return absl::OkStatus();
   etcdserverpb::PutResponse response;
-  KEEL_RETURN_IF_ERROR(step->batch->Put(request, &response));
+  KEEL_RETURN_IF_ERROR(step->batch->Put(request, step->wants_response ? &response : nullptr));
   if (TakesOverQuota(cost)) {
     step->effects->over_quota = true;
     step->result->status = NoSpaceError();
@@ -36,7 +36,7 @@ absl::Status CommandExecutor::Put(const etcdserverpb::PutRequest& request, Step*
 absl::Status CommandExecutor::DeleteRange(const etcdserverpb::DeleteRangeRequest& request, Step* step) {
   if (step->result->status = Gate(-1); !step->result->status.ok()) return absl::OkStatus();
   etcdserverpb::DeleteRangeResponse response;
-  KEEL_RETURN_IF_ERROR(step->batch->DeleteRange(request, &response));
+  KEEL_RETURN_IF_ERROR(step->batch->DeleteRange(request, step->wants_response ? &response : nullptr));
   if (step->wants_response) Answer(std::move(response), *step->batch, step->result);
   return absl::OkStatus();
 }

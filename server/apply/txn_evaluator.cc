@@ -225,17 +225,15 @@ class BranchExecutor {
       case RequestOp::kRequestRange:
         return response == nullptr ? absl::OkStatus() : ExecuteRange(op.request_range(), *batch_, response);
       case RequestOp::kRequestPut: {
-        etcdserverpb::PutResponse unread;
-        auto* put = response == nullptr ? &unread : response->mutable_response_put();
+        auto* put = response == nullptr ? nullptr : response->mutable_response_put();
         KEEL_RETURN_IF_ERROR(batch_->Put(op.request_put(), put));
-        put->mutable_header()->set_revision(batch_->revision().value());
+        if (put != nullptr) put->mutable_header()->set_revision(batch_->revision().value());
         return absl::OkStatus();
       }
       case RequestOp::kRequestDeleteRange: {
-        etcdserverpb::DeleteRangeResponse unread;
-        auto* deleted = response == nullptr ? &unread : response->mutable_response_delete_range();
+        auto* deleted = response == nullptr ? nullptr : response->mutable_response_delete_range();
         KEEL_RETURN_IF_ERROR(batch_->DeleteRange(op.request_delete_range(), deleted));
-        deleted->mutable_header()->set_revision(batch_->revision().value());
+        if (deleted != nullptr) deleted->mutable_header()->set_revision(batch_->revision().value());
         return absl::OkStatus();
       }
       case RequestOp::kRequestTxn: {
