@@ -26,7 +26,9 @@ void Checker::OnStart(MemberId id, const SimDisk& disk) {
     Require(promised->second == disk.hard_state.vote,
             absl::StrCat(Text(id), " forgot its vote of term ", disk.hard_state.term.value()));
   }
-  seen = Seen{.term = disk.hard_state.term, .vote = disk.hard_state.vote};
+  seen = Seen{};
+  seen.term = disk.hard_state.term;
+  seen.vote = disk.hard_state.vote;
 }
 
 void Checker::OnCrash(MemberId id, const SimDisk& disk) {
