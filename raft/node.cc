@@ -19,6 +19,7 @@
 #include "raft/log_writer.h"
 #include "raft/mailbox.h"
 #include "raft/read_batcher.h"
+#include "raft/truncation_policy.h"
 
 namespace keel::raft {
 namespace {
@@ -50,6 +51,7 @@ class NodeImpl final : public Node {
             initial.applied, state_machine, store, &log_writer_, &mailbox_, &waiters_, &failure_),
         log_reader_(store, &mailbox_, &failure_),
         core_(options.core, initial),
+        truncation_(options.log_entries_kept),
         // Far from where an earlier run of this member has been: its answers may still be on their way.
         reads_(ReadId(Random::EntropySeed() >> 1), &waiters_) {
     Publish(core_.status(), /*ticked=*/true);
@@ -200,7 +202,10 @@ class NodeImpl final : public Node {
 
   void Handle(Fetched& fetched) { core_.OnFetched(fetched.follower, std::move(fetched.entries)); }
   void Handle(Unreachable& unreachable) { core_.OnUnreachable(unreachable.peer); }
-  void Handle(SnapshotSent& sent) { core_.OnSnapshotSent(sent.follower, sent.status, sent.last); }
+  void Handle(SnapshotSent& sent) {
+    truncation_.OnSnapshotSent(sent.follower, sent.status, sent.last);
+    core_.OnSnapshotSent(sent.follower, sent.status, sent.last);
+  }
   void Handle(SnapshotOffer& offer) { offer.decided(core_.OfferSnapshot(offer.from, offer.term, offer.meta)); }
   void Handle(Installed& installed) {
     core_.OnSnapshotInstalled(installed.meta);
@@ -246,7 +251,10 @@ class NodeImpl final : public Node {
     if (ready.apply) apply_loop_.Apply(*std::move(ready.apply));
     if (ready.install) apply_loop_.Install(*std::move(ready.install));
     for (FetchWork& fetch : ready.fetches) log_reader_.Fetch(std::move(fetch));
-    for (const SnapshotWork& snapshot : ready.snapshots) transport_.SendSnapshot(snapshot.follower, snapshot.term);
+    for (const SnapshotWork& snapshot : ready.snapshots) {
+      truncation_.OnSnapshotStarted(snapshot.follower, core_.status().applied);
+      transport_.SendSnapshot(snapshot.follower, snapshot.term);
+    }
     for (const ReadResult& result : ready.reads) reads_.OnResult(result);
   }
 
@@ -296,23 +304,15 @@ class NodeImpl final : public Node {
     if (leader_changed && status.leader != kNobody) reads_.OnLeaderChange();
   }
 
-  // Asks for the log to be truncated behind what the state machine has on disk, keeping enough for followers that are a
-  // little behind. Those that are far behind, or gone, get a snapshot.
   void MaybeTruncate() {
     const CoreStatus status = core_.status();
     truncation_checked_ = status.applied;
     if (truncating_) return;
-    const uint64_t kept = options_.log_entries_kept;
-    const uint64_t durable = std::min(state_machine_.DurableApplied(), status.applied).value();
-    // A slow follower holds the log back, but not for ever.
-    const uint64_t needed = std::max(core_.ReplicatedEverywhere().value(), durable > 4 * kept ? durable - 4 * kept : 0);
-    const uint64_t limit = std::min(durable, needed);
-    if (limit <= kept) return;
-    const Index through(limit - kept);
-    // Whole segments go, so there is no hurry.
-    if (through < status.first + kept / 8) return;
+    const std::optional<Index> through =
+        truncation_.Choose(status, core_.followers(), core_.ReplicatedEverywhere(), state_machine_.DurableApplied());
+    if (!through) return;
     truncating_ = true;
-    log_writer_.Truncate(through);
+    log_writer_.Truncate(*through);
   }
 
   void Publish(CoreStatus core, bool ticked) {
@@ -350,6 +350,7 @@ class NodeImpl final : public Node {
 
   // The raft thread's.
   Core core_;
+  TruncationPolicy truncation_;
   ReadBatcher reads_;
   std::deque<PendingProposal> proposals_;  // Waiting for a leader or for room; bounded by pending_proposals_.
   size_t outstanding_appends_ = 0;         // Jobs given to the log writer that are not behind it yet.
