@@ -53,9 +53,12 @@ absl::Status Admission::Admit(const Call& call, CallClass call_class) const {
 
 absl::Status Admission::AdmitBytes(int64_t cost) {
   if (cost == 0 || member_->limits.quota_bytes < 0) return absl::OkStatus();
-  if (!QuotaExceeded(member_->store->sizes().in_use_bytes, cost, member_->limits.quota_bytes)) {
-    return absl::OkStatus();
-  }
+  const int64_t quota = member_->limits.quota_bytes;
+  const int64_t estimate = bytes_estimate_.fetch_add(cost, std::memory_order_relaxed);
+  if (!QuotaExceeded(estimate, cost, quota)) return absl::OkStatus();
+  const int64_t in_use = member_->store->sizes().in_use_bytes;
+  bytes_estimate_.store(in_use + cost, std::memory_order_relaxed);
+  if (!QuotaExceeded(in_use, cost, quota)) return absl::OkStatus();
   RaiseNoSpace();
   return NoSpaceError();
 }
@@ -78,6 +81,7 @@ void Admission::RaiseNoSpace() {
 }
 
 void Admission::Refresh() {
+  bytes_estimate_.store(member_->store->sizes().in_use_bytes, std::memory_order_relaxed);
   bool learner = false;
   for (const auto& member : member_->store->members()) {
     if (member.id == member_->member_id) learner = member.learner;

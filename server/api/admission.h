@@ -34,7 +34,8 @@ class Admission {
   // member then also proposes its own NOSPACE alarm, unless it is raised or on its way.
   absl::Status AdmitBytes(int64_t cost);
 
-  // Looks up again what changes seldom (is this member a learner?). By one thread, now and then.
+  // Looks up again what is too dear to look up per call: the bytes in use, and whether this member is a learner. By one
+  // thread, several times a second.
   void Refresh();
   // From now on nobody is admitted.
   void Stop() { stopped_.store(true, std::memory_order_release); }
@@ -46,6 +47,9 @@ class Admission {
   std::atomic<bool> stopped_{false};
   std::atomic<bool> learner_{false};
   std::atomic<bool> raising_{false};  // A NOSPACE proposal of ours is on its way.
+  // Bytes in use as of the last look, plus what was admitted since. Apply checks exactly; this keeps what cannot fit
+  // out of the log.
+  std::atomic<int64_t> bytes_estimate_{0};
 };
 
 }  // namespace keel::server

@@ -51,12 +51,9 @@ class KeepAliveReactor final
       return Advance();
     }
     auto renewal = std::make_shared<Renewal>();
-    bool read_on;
     {
       absl::MutexLock lock(&mu_);
       renewals_.push_back(renewal);
-      read_on = renewals_.size() < kRenewalsMax;
-      read_paused_ = !read_on;
     }
     handlers_.KeepAlive(request_, &renewal->response, [this, self = shared_from_this(), renewal](absl::Status status) {
       {
@@ -66,7 +63,13 @@ class KeepAliveReactor final
       }
       Advance();
     });
-    if (read_on) Read(&request_);
+    {
+      // Only now: from here on an answer that leaves may start the next read into `request_`.
+      absl::MutexLock lock(&mu_);
+      read_paused_ = renewals_.size() >= kRenewalsMax;
+      if (read_paused_) return;
+    }
+    Read(&request_);
   }
 
   // Sends the next answer if it is there and its turn has come.

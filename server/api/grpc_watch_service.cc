@@ -54,6 +54,21 @@ class WatchReactor final : public StreamReactor<grpc::ServerBidiReactor<WatchReq
       case WatchRequest::REQUEST_UNION_NOT_SET:
         break;
     }
+    {
+      absl::MutexLock lock(&mu_);
+      read_paused_ = true;
+    }
+    ReadOn();
+  }
+
+  // Reads the next request, unless the client reads too little of what it asked for before; then whoever delivers calls
+  // this again.
+  void ReadOn() {
+    if (stream_->congested()) return;
+    {
+      absl::MutexLock lock(&mu_);
+      if (!std::exchange(read_paused_, false)) return;
+    }
     Read(&request_);
   }
 
@@ -80,9 +95,11 @@ class WatchReactor final : public StreamReactor<grpc::ServerBidiReactor<WatchReq
       }
       if (stream_->Next(&response_)) {
         base_.member->FillHeader(response_.header().revision(), response_.mutable_header());
+        ReadOn();
         Send();
         return;
       }
+      ReadOn();
       absl::MutexLock lock(&mu_);
       if (!look_again_) {
         delivering_ = false;
@@ -101,8 +118,9 @@ class WatchReactor final : public StreamReactor<grpc::ServerBidiReactor<WatchReq
   std::unique_ptr<WatchStream> stream_;  // Null: not admitted, and then nothing is read.
 
   absl::Mutex mu_;
-  bool delivering_ ABSL_GUARDED_BY(mu_) = false;  // Somebody takes from the hub, or a message is on its way.
-  bool look_again_ ABSL_GUARDED_BY(mu_) = false;  // The hub called meanwhile.
+  bool delivering_ ABSL_GUARDED_BY(mu_) = false;   // Somebody takes from the hub, or a message is on its way.
+  bool look_again_ ABSL_GUARDED_BY(mu_) = false;   // The hub called meanwhile.
+  bool read_paused_ ABSL_GUARDED_BY(mu_) = false;  // No read is on its way.
 };
 
 }  // namespace
