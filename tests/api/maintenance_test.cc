@@ -1,0 +1,184 @@
+#include "base/version.h"
+#include "tests/api/member_fixture.h"
+
+namespace keel::server {
+namespace {
+
+using etcdserverpb::AlarmRequest;
+using grpc::StatusCode;
+
+grpc::Status Alarm(TestMember* member, AlarmRequest::AlarmAction action, etcdserverpb::AlarmType alarm,
+                   uint64_t member_id, etcdserverpb::AlarmResponse* response) {
+  Context context;
+  AlarmRequest request;
+  request.set_action(action);
+  request.set_alarm(alarm);
+  request.set_memberid(member_id);
+  response->Clear();
+  return member->maintenance().Alarm(&context, request, response);
+}
+
+TEST(ClusterTest, MembersComeSortedAndTheHeaderHasNoRevision) {
+  TestMember member;
+  for (const bool linearizable : {false, true}) {
+    const size_t reads = member.node().reads();
+    Context context;
+    etcdserverpb::MemberListRequest request;
+    request.set_linearizable(linearizable);
+    etcdserverpb::MemberListResponse response;
+    ASSERT_THAT(member.cluster().MemberList(&context, request, &response), Succeeds());
+    ExpectHeader(response.header(), 0);
+    ASSERT_EQ(response.members_size(), 2);
+    EXPECT_EQ(response.members(0).id(), 7u);
+    EXPECT_EQ(response.members(1).id(), kMemberId);
+    EXPECT_EQ(response.members(1).name(), "self");
+    EXPECT_THAT(response.members(1).peerurls(), testing::ElementsAre("http://self:2380"));
+    EXPECT_THAT(response.members(1).clienturls(), testing::ElementsAre("http://self:2379"));
+    EXPECT_FALSE(response.members(1).islearner());
+    EXPECT_EQ(member.node().reads() - reads, linearizable ? 1u : 0u);
+  }
+}
+
+TEST(ClusterTest, ChangesAreHonestlyRefused) {
+  TestMember member;
+  constexpr char kText[] = "etcdserver: membership changes are not supported by this release";
+  Context add, remove, update, promote;
+  etcdserverpb::MemberAddResponse added;
+  EXPECT_THAT(member.cluster().MemberAdd(&add, {}, &added), Fails(StatusCode::UNIMPLEMENTED, kText));
+  etcdserverpb::MemberRemoveResponse removed;
+  EXPECT_THAT(member.cluster().MemberRemove(&remove, {}, &removed), Fails(StatusCode::UNIMPLEMENTED, kText));
+  etcdserverpb::MemberUpdateResponse updated;
+  EXPECT_THAT(member.cluster().MemberUpdate(&update, {}, &updated), Fails(StatusCode::UNIMPLEMENTED, kText));
+  etcdserverpb::MemberPromoteResponse promoted;
+  EXPECT_THAT(member.cluster().MemberPromote(&promote, {}, &promoted), Fails(StatusCode::UNIMPLEMENTED, kText));
+}
+
+TEST(MaintenanceTest, StatusTellsOfTheMember) {
+  TestMember member({.limits = {.quota_bytes = 0}});
+  MustPut(&member, "a", "v");
+  Context context;
+  etcdserverpb::StatusResponse response;
+  ASSERT_THAT(member.maintenance().Status(&context, {}, &response), Succeeds());
+  ExpectHeader(response.header(), 2);
+  EXPECT_EQ(response.version(), kProtocolVersion);
+  EXPECT_EQ(response.leader(), kMemberId);
+  EXPECT_EQ(response.raftterm(), 1u);
+  EXPECT_EQ(response.raftindex(), 1u);
+  EXPECT_EQ(response.raftappliedindex(), 1u);
+  EXPECT_GT(response.dbsize(), 0);
+  EXPECT_GT(response.dbsizeinuse(), 0);
+  EXPECT_EQ(response.dbsizequota(), 2147483648);
+  EXPECT_EQ(response.storageversion(), kProtocolClusterVersion);
+  EXPECT_TRUE(response.has_downgradeinfo());
+  EXPECT_FALSE(response.islearner());
+  EXPECT_EQ(response.errors_size(), 0);
+}
+
+TEST(MaintenanceTest, StatusListsWhatIsWrong) {
+  TestMember member;
+  etcdserverpb::AlarmResponse alarm;
+  ASSERT_THAT(Alarm(&member, AlarmRequest::ACTIVATE, etcdserverpb::CORRUPT, 5, &alarm), Succeeds());
+  member.node().SetLeader(raft::kNobody, raft::Term{1});
+  Context context;
+  etcdserverpb::StatusResponse response;
+  ASSERT_THAT(member.maintenance().Status(&context, {}, &response), Succeeds());
+  EXPECT_EQ(response.leader(), 0u);
+  EXPECT_THAT(response.errors(), testing::ElementsAre("etcdserver: no leader", "memberID:5 alarm:CORRUPT "));
+}
+
+TEST(MaintenanceTest, AlarmsAreRaisedListedAndDisarmed) {
+  TestMember member;
+  etcdserverpb::AlarmResponse response;
+  ASSERT_THAT(Alarm(&member, AlarmRequest::ACTIVATE, etcdserverpb::NOSPACE, 5, &response), Succeeds());
+  ExpectHeader(response.header(), 1);
+  ASSERT_EQ(response.alarms_size(), 1);
+  EXPECT_EQ(response.alarms(0).memberid(), 5u);
+
+  etcdserverpb::PutResponse put;
+  EXPECT_THAT(Put(&member, PutOf("a", "v"), &put),
+              Fails(StatusCode::RESOURCE_EXHAUSTED, "etcdserver: mvcc: database space exceeded"));
+
+  ASSERT_THAT(Alarm(&member, AlarmRequest::GET, etcdserverpb::NONE, 0, &response), Succeeds());
+  EXPECT_EQ(response.alarms_size(), 1);
+  ExpectHeader(response.header(), 1);
+  ASSERT_THAT(Alarm(&member, AlarmRequest::GET, etcdserverpb::CORRUPT, 0, &response), Succeeds());
+  EXPECT_EQ(response.alarms_size(), 0);
+
+  ASSERT_THAT(Alarm(&member, AlarmRequest::DEACTIVATE, etcdserverpb::NOSPACE, 5, &response), Succeeds());
+  EXPECT_EQ(response.alarms_size(), 1);
+  ASSERT_THAT(Alarm(&member, AlarmRequest::DEACTIVATE, etcdserverpb::NOSPACE, 5, &response), Succeeds());
+  EXPECT_EQ(response.alarms_size(), 0);
+  MustPut(&member, "a", "v");
+  EXPECT_EQ(Alarm(&member, static_cast<AlarmRequest::AlarmAction>(9), etcdserverpb::NONE, 0, &response).error_code(),
+            StatusCode::INVALID_ARGUMENT);
+}
+
+TEST(MaintenanceTest, ACorruptClusterTakesNoWrites) {
+  TestMember member;
+  MustPut(&member, "a", "v");
+  etcdserverpb::AlarmResponse alarm;
+  ASSERT_THAT(Alarm(&member, AlarmRequest::ACTIVATE, etcdserverpb::CORRUPT, 5, &alarm), Succeeds());
+  constexpr char kText[] = "etcdserver: corrupt cluster";
+  etcdserverpb::PutResponse put;
+  EXPECT_THAT(Put(&member, PutOf("a", "v"), &put), Fails(StatusCode::DATA_LOSS, kText));
+  etcdserverpb::LeaseGrantResponse grant;
+  EXPECT_THAT(Grant(&member, 0, 10, &grant), Fails(StatusCode::DATA_LOSS, kText));
+  etcdserverpb::RangeResponse range;
+  EXPECT_THAT(Range(&member, RangeOf("a"), &range), Succeeds());
+}
+
+TEST(MaintenanceTest, HashKvSaysWhatItHashed) {
+  TestMember member;
+  MustPut(&member, "a", "v");
+  MustPut(&member, "a", "w");
+  auto hash_kv = [&member](int64_t revision, etcdserverpb::HashKVResponse* response) {
+    Context context;
+    etcdserverpb::HashKVRequest request;
+    request.set_revision(revision);
+    return member.maintenance().HashKV(&context, request, response);
+  };
+  etcdserverpb::HashKVResponse current;
+  etcdserverpb::HashKVResponse old;
+  ASSERT_THAT(hash_kv(0, &current), Succeeds());
+  ASSERT_THAT(hash_kv(2, &old), Succeeds());
+  ExpectHeader(current.header(), 3);
+  EXPECT_EQ(current.hash_revision(), 3);
+  EXPECT_EQ(old.hash_revision(), 2);
+  EXPECT_NE(current.hash(), old.hash());
+  EXPECT_THAT(hash_kv(4, &old),
+              Fails(StatusCode::OUT_OF_RANGE, "etcdserver: mvcc: required revision is a future revision"));
+  etcdserverpb::CompactionResponse compaction;
+  ASSERT_THAT(Compact(&member, 3, &compaction), Succeeds());
+  EXPECT_THAT(hash_kv(2, &old),
+              Fails(StatusCode::OUT_OF_RANGE, "etcdserver: mvcc: required revision has been compacted"));
+
+  Context context;
+  etcdserverpb::HashResponse hash;
+  ASSERT_THAT(member.maintenance().Hash(&context, {}, &hash), Succeeds());
+  ExpectHeader(hash.header(), 3);
+  EXPECT_NE(hash.hash(), 0u);
+}
+
+TEST(MaintenanceTest, DefragmentAnswersWithoutAHeader) {
+  TestMember member;
+  Context context;
+  etcdserverpb::DefragmentResponse response;
+  ASSERT_THAT(member.maintenance().Defragment(&context, {}, &response), Succeeds());
+  EXPECT_FALSE(response.has_header());
+}
+
+TEST(MaintenanceTest, WhatIsNotThereSaysSo) {
+  TestMember member;
+  Context move, downgrade, snapshot;
+  etcdserverpb::MoveLeaderResponse moved;
+  EXPECT_EQ(member.maintenance().MoveLeader(&move, {}, &moved).error_code(), StatusCode::UNIMPLEMENTED);
+  etcdserverpb::DowngradeResponse downgraded;
+  EXPECT_EQ(member.maintenance().Downgrade(&downgrade, {}, &downgraded).error_code(), StatusCode::UNIMPLEMENTED);
+  auto stream = member.maintenance().Snapshot(&snapshot, {});
+  etcdserverpb::SnapshotResponse piece;
+  EXPECT_FALSE(stream->Read(&piece));
+  EXPECT_EQ(stream->Finish().error_code(), StatusCode::UNIMPLEMENTED);
+}
+
+}  // namespace
+}  // namespace keel::server
