@@ -37,6 +37,8 @@ namespace {
 
 // How long calls in progress may take to end by themselves when the member stops; with a quorum they need milliseconds.
 constexpr absl::Duration kDrain = absl::Milliseconds(300);
+// What a client may receive beyond the largest request (rpc.md section 4.1); larger watch responses are split.
+constexpr size_t kGrpcOverheadBytes = 512u << 10;
 constexpr int64_t kQuotaWarnBytes = int64_t{8} << 30;
 constexpr size_t kRequestWarnBytes = 10u << 20;
 
@@ -158,7 +160,9 @@ class ServerImpl final : public Server {
     const Clock* const clock = &Clock::Real();
     storage::StateStore* const store = data_.store.get();
     proposer_ = Proposer::Create({.request_bytes_max = config_.max_request_bytes}, member_id, clock);
-    watch_ = WatchHub::Create({.progress_interval = config_.watch_progress_notify_interval}, store, clock);
+    watch_ = WatchHub::Create({.fragment_bytes = config_.max_request_bytes + kGrpcOverheadBytes,
+                               .progress_interval = config_.watch_progress_notify_interval},
+                              store, clock);
     leases_ = LeaseKeeper::Create({.election_timeout = ElectionTimeout()}, raft::MemberId{member_id}, clock, store);
     applier_ = Applier::Create({.incoming_dir = data_.data_dir->incoming_dir(),
                                 .quota_bytes = config_.quota_backend_bytes,
@@ -181,6 +185,7 @@ class ServerImpl final : public Server {
     peer_options.self = self;
     peer_options.peers = data_.peers;
     peer_options.listen = config_.listen_peer_urls;
+    peer_options.scratch_dir = data_.data_dir->incoming_dir();
     KEEL_ASSIGN_OR_RETURN(peers_, PeerNetwork::Start(peer_options, data_.store.get()));
 
     raft::NodeOptions node_options;

@@ -89,13 +89,17 @@ void AddGlobalFlags(CLI::App& app, RawFlags& raw) {
     return value;
   };
   app.add_option("--endpoints", with_default(raw.endpoints, "endpoints"), "comma-separated endpoints")
-      ->capture_default_str();
+      ->capture_default_str()
+      ->take_last();
   app.add_option("-w,--write-out", with_default(raw.write_out, "write-out"), "simple, json, fields or table")
-      ->capture_default_str();
+      ->capture_default_str()
+      ->take_last();
   app.add_option("--dial-timeout", with_default(raw.dial_timeout, "dial-timeout"), "limit of one attempt to connect")
-      ->capture_default_str();
+      ->capture_default_str()
+      ->take_last();
   app.add_option("--command-timeout", with_default(raw.command_timeout, "command-timeout"), "limit of one command")
-      ->capture_default_str();
+      ->capture_default_str()
+      ->take_last();
   app.add_flag("--hex", raw.hex, "print keys, values and ids in hexadecimal");
 }
 
