@@ -158,6 +158,14 @@ TEST(RaftSnapshotTest, StaleSnapshotIsIgnored) {
   EXPECT_EQ(rig.core.status().last.index, Index(3));
 }
 
+TEST(RaftSnapshotTest, SnapshotFromBeforeTheLogBeginsIsIgnored) {
+  Rig rig(RigOptions(), Truncated());
+  EXPECT_FALSE(rig.core.OfferSnapshot(MemberId(2), Term(5), Meta(1, 8)));
+  rig.Sync();
+  EXPECT_FALSE(rig.install.has_value());
+  EXPECT_EQ(rig.core.status().commit, Index(12));
+}
+
 // "If instead the follower receives a snapshot that describes a prefix of its log, then log entries covered by the
 // snapshot are deleted but entries following the snapshot are still valid and must be retained."
 TEST(RaftSnapshotTest, SnapshotOfAPrefixKeepsTheRestOfTheLog) {
