@@ -34,12 +34,14 @@ absl::StatusOr<LeaderResponse> ObserverCore::Next(absl::Time deadline) {
       watcher = watcher_;
     }
     if (watcher == nullptr) {
-      KEEL_ASSIGN_OR_RETURN(std::optional<LeaderResponse> leader, Look(deadline));
-      // After a compaction the same pair may be found again.
-      if (leader && leader->kv.mod_revision > seen_revision_) {
-        seen_revision_ = leader->kv.mod_revision;
-        return *std::move(leader);
+      absl::StatusOr<std::optional<LeaderResponse>> leader = Look(deadline);
+      if (!leader.ok()) {
+        // The read has been repeated for as long as a call may take; an observer has more patience.
+        if (!absl::IsUnavailable(leader.status()) && !absl::IsDeadlineExceeded(leader.status())) return leader.status();
+        if (absl::Now() >= deadline) return absl::DeadlineExceededError(leader.status().message());
+        continue;
       }
+      if (leader->has_value() && IsNews((*leader)->kv)) return **std::move(leader);
       continue;
     }
     absl::StatusOr<WatchResponse> changes = watcher->Next(deadline);
@@ -59,11 +61,15 @@ absl::StatusOr<LeaderResponse> ObserverCore::Next(absl::Time deadline) {
       }
       newest = LeaderResponse{.header = changes->header, .kv = std::move(event.kv)};
     }
-    if (newest && newest->kv.mod_revision > seen_revision_) {
-      seen_revision_ = newest->kv.mod_revision;
-      return *std::move(newest);
-    }
+    if (newest && IsNews(newest->kv)) return *std::move(newest);
   }
+}
+
+bool ObserverCore::IsNews(const KeyValue& kv) {
+  if (kv.key == seen_key_ && kv.mod_revision <= seen_revision_) return false;
+  seen_key_ = kv.key;
+  seen_revision_ = kv.mod_revision;
+  return true;
 }
 
 absl::StatusOr<std::optional<LeaderResponse>> ObserverCore::Look(absl::Time deadline) {

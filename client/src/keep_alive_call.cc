@@ -12,7 +12,9 @@ void KeepAliveCall::Send(Connection& connection, grpc::ClientContext* context) {
   phase_ = Phase::kStarting;
   answered_ = false;
   response_.Clear();
-  stream_ = connection.lease->AsyncLeaseKeepAlive(context, connection.queue, static_cast<QueueTag*>(this));
+  // In two steps: the tag may come back on the I/O thread before an assignment here is done.
+  stream_ = connection.lease->PrepareAsyncLeaseKeepAlive(context, connection.queue);
+  stream_->StartCall(static_cast<QueueTag*>(this));
 }
 
 bool KeepAliveCall::Advance(bool ok) {

@@ -25,14 +25,18 @@ class ObserverCore {
   void Cancel();
 
  private:
+  // False if this very pair was returned last, which a look after a compaction finds again. Remembers it.
+  bool IsNews(const KeyValue& kv) ABSL_EXCLUSIVE_LOCKS_REQUIRED(next_mu_);
   // Reads the leader anew and starts the watch that goes on from there. nullopt: nobody leads.
-  absl::StatusOr<std::optional<LeaderResponse>> Look(absl::Time deadline);
+  absl::StatusOr<std::optional<LeaderResponse>> Look(absl::Time deadline) ABSL_EXCLUSIVE_LOCKS_REQUIRED(next_mu_);
 
   const std::shared_ptr<Core> core_;
   const std::string prefix_;
 
-  absl::Mutex next_mu_;                                  // Held over a whole Next(); before mu_.
-  int64_t seen_revision_ ABSL_GUARDED_BY(next_mu_) = 0;  // mod_revision of the last pair that was returned.
+  absl::Mutex next_mu_;  // Held over a whole Next(); before mu_.
+  // The last pair that was returned. A successor's may be older: it was written when the candidate queued up.
+  std::string seen_key_ ABSL_GUARDED_BY(next_mu_);
+  int64_t seen_revision_ ABSL_GUARDED_BY(next_mu_) = 0;  // mod_revision.
   bool has_leader_ ABSL_GUARDED_BY(next_mu_) = false;    // The watch is on the leader's key, not the prefix.
 
   absl::Mutex mu_;

@@ -172,10 +172,27 @@ SessionState SessionCore::Look(std::map<uint64_t, std::function<void()>>* lost) 
   if (state == told_) return state;
   told_ = state;
   if (on_change_ != nullptr) {
-    core_->callbacks().Post([self = shared_from_this(), state] { self->on_change_(state); });
+    core_->callbacks().Post([self = shared_from_this(), state] { self->Tell(state); });
   }
   if (state == SessionState::kLost) lost->swap(loss_hooks_);
   return state;
+}
+
+void SessionCore::Tell(SessionState state) {
+  {
+    absl::MutexLock lock(&mu_);
+    if (muted_) return;
+    running_callback_ = std::this_thread::get_id();
+  }
+  on_change_(state);
+  absl::MutexLock lock(&mu_);
+  running_callback_ = std::thread::id();
+}
+
+void SessionCore::Mute() {
+  absl::MutexLock lock(&mu_);
+  muted_ = true;
+  mu_.Await(absl::Condition(this, &SessionCore::CallbackIsAway));
 }
 
 void SessionCore::Run(const std::map<uint64_t, std::function<void()>>& hooks) {
@@ -221,7 +238,10 @@ absl::StatusOr<std::unique_ptr<Session>> Session::Open(Client& client, const Ses
 Session::Session(std::shared_ptr<client::SessionCore> core, absl::Duration timeout)
     : core_(std::move(core)), timeout_(timeout) {}
 
-Session::~Session() { Close().IgnoreError(); }
+Session::~Session() {
+  core_->Mute();
+  Close().IgnoreError();
+}
 
 LeaseId Session::lease() const { return core_->lease(); }
 

@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <thread>
 
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
@@ -29,6 +30,8 @@ class SessionCore : public std::enable_shared_from_this<SessionCore> {
   void Start();
   // Lost from now on; no more renewals.
   void End();
+  // No more calls of `on_change`; waits for one that runs, unless this is the thread that runs it.
+  void Mute();
 
   LeaseId lease() const { return lease_; }
   absl::Duration ttl() const;
@@ -54,6 +57,10 @@ class SessionCore : public std::enable_shared_from_this<SessionCore> {
   // The state now; tells of a change, and moves the loss hooks to `lost` to be run without the lock.
   SessionState Look(std::map<uint64_t, std::function<void()>>* lost) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool IsLost() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return told_ == SessionState::kLost; }
+  void Tell(SessionState state);
+  bool CallbackIsAway() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    return running_callback_ == std::thread::id() || running_callback_ == std::this_thread::get_id();
+  }
   static void Run(const std::map<uint64_t, std::function<void()>>& hooks);
 
   const std::shared_ptr<Core> core_;
@@ -66,6 +73,8 @@ class SessionCore : public std::enable_shared_from_this<SessionCore> {
   SessionState told_ ABSL_GUARDED_BY(mu_) = SessionState::kLive;
   std::map<uint64_t, std::function<void()>> loss_hooks_ ABSL_GUARDED_BY(mu_);
   uint64_t next_hook_ ABSL_GUARDED_BY(mu_) = 1;
+  bool muted_ ABSL_GUARDED_BY(mu_) = false;
+  std::thread::id running_callback_ ABSL_GUARDED_BY(mu_);
   uint64_t tick_ ABSL_GUARDED_BY(mu_) = 0;  // Number of the latest scheduled tick; earlier ones do nothing.
   std::optional<TimerThread::Id> tick_timer_ ABSL_GUARDED_BY(mu_);
   bool renewing_ ABSL_GUARDED_BY(mu_) = false;

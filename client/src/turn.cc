@@ -238,13 +238,12 @@ absl::StatusOr<bool> Turn::Leave() {
 }
 
 absl::Status Turn::DeleteKey(int64_t revision) {
+  // A lost session takes its keys along.
+  if (session_->state() == SessionState::kLost) return absl::OkStatus();
   Txn leave;
   if (revision != 0) leave.If(CreateRevisionOf(key_) == revision);
   leave.Then(Delete(key_));
-  const absl::Status status =
-      client_.kv().Commit(leave, {.timeout = kLeaveTimeout, .repeat = Repeat::kAlways}).status();
-  // A lost session takes the key along.
-  return session_->state() == SessionState::kLost ? absl::OkStatus() : status;
+  return client_.kv().Commit(leave, {.timeout = kLeaveTimeout, .repeat = Repeat::kAlways}).status();
 }
 
 absl::Status Turn::SessionExpired() const {

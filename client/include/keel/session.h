@@ -49,7 +49,8 @@ class Session {
  public:
   // Grants the lease and starts renewing. Errors as Leases::Grant; kNotFound if `options.lease` does not exist.
   static absl::StatusOr<std::unique_ptr<Session>> Open(Client& client, const SessionOptions& options = {});
-  // Close(), without reporting.
+  // Close(), without reporting; `on_change` is not called any more (one that runs is waited for, except when it is the
+  // one that destroys the session).
   ~Session();
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
