@@ -22,6 +22,7 @@ class KeepAliveCall final : public CallBase {
   enum class Phase { kStarting, kWriting, kReading, kFinishing };
 
   void Send(Connection& connection, grpc::ClientContext* context) override;
+  void DropAttempt() override { stream_.reset(); }
   bool Advance(bool ok) override;
   void Finish(absl::Status status) override { done_(std::move(status), response_); }
 

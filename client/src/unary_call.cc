@@ -32,6 +32,7 @@ void CallBase::Attempt() {
     route_ = core_->Pick(attempts_ == 0 ? std::nullopt : route_.endpoint);
   }
   ++attempts_;
+  DropAttempt();
   const bool may_go_on = core_->ChangeUnlessStopping([this] { context_.emplace(); });
   if (!may_go_on) return End(Core::ClosedError());
 

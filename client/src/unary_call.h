@@ -45,6 +45,8 @@ class CallBase : public QueueTag, public Activity {
 
   // Begins one attempt on `connection` with `context`; its end, when Advance() says so, is in `status_`.
   virtual void Send(Connection& connection, grpc::ClientContext* context) = 0;
+  // Lets go of what the last attempt left in its context's memory, before the context goes.
+  virtual void DropAttempt() = 0;
   // A tag came back. True when the attempt is over.
   virtual bool Advance(bool ok) = 0;
   // The last call made on it.
@@ -93,6 +95,7 @@ class UnaryCall final : public CallBase {
     reader_ = method_(connection, context, request_, connection.queue);
     reader_->Finish(&response_, &status_, static_cast<QueueTag*>(this));
   }
+  void DropAttempt() override { reader_.reset(); }
   bool Advance(bool) override { return true; }
   void Finish(absl::Status status) override { done_(std::move(status), response_); }
 
