@@ -8,6 +8,7 @@
 #include "absl/synchronization/blocking_counter.h"
 #include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
+#include "base/random.h"
 #include "keel/client.h"
 #include "tests/client/test_cluster.h"
 
@@ -182,7 +183,7 @@ TEST(KvTest, AReadLeavesAMemberThatHangs) {
     ASSERT_TRUE(status.ok());
     if (status->header.member_id == before->header.member_id) cluster->Pause(i);
   }
-  const auto after = client->kv().Get("k", {}, {.timeout = absl::Seconds(20)});
+  const auto after = client->kv().Get("k", {}, {.timeout = absl::Seconds(8)});
   ASSERT_TRUE(after.ok()) << after.status();
   EXPECT_NE(after->header.member_id, before->header.member_id);
 }
@@ -241,7 +242,9 @@ TEST(MaintenanceTest, ACallToADeadEndpointFailsAtOnceAndRecoversAtOnce) {
 TEST(MaintenanceTest, SnapshotStreamsToItsEnd) {
   KEEL_START_CLUSTER(cluster, 1);
   const auto client = Connect(cluster->endpoints());
-  ASSERT_TRUE(client->kv().Put("k", std::string(100000, 'v')).ok());
+  std::string value;  // Of bytes that a server cannot compress.
+  for (Random random(1); value.size() < 100000;) value.push_back(static_cast<char>(random.Below(256)));
+  ASSERT_TRUE(client->kv().Put("k", value).ok());
   size_t bytes = 0;
   uint64_t remaining = 1;
   const absl::Status status = client->maintenance().Snapshot("", [&](const SnapshotChunk& chunk) {
@@ -249,6 +252,7 @@ TEST(MaintenanceTest, SnapshotStreamsToItsEnd) {
     remaining = chunk.remaining_bytes;
     return absl::OkStatus();
   });
+  if (absl::IsUnimplemented(status)) GTEST_SKIP() << "this server streams no snapshots: " << status;
   ASSERT_TRUE(status.ok()) << status;
   EXPECT_EQ(remaining, 0u);
   EXPECT_GT(bytes, 100000u);

@@ -10,7 +10,10 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
+#include <sstream>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -29,6 +32,13 @@ std::string FindInPath(const std::string& name) {
     if (access(candidate.c_str(), X_OK) == 0) return candidate;
   }
   return "";
+}
+
+std::string Contents(const std::string& path) {
+  std::ifstream in(path);
+  std::ostringstream text;
+  text << in.rdbuf();
+  return text.str();
 }
 
 // Ports that were free a moment ago, all different.
@@ -99,6 +109,13 @@ absl::StatusOr<std::string> ServerBinary() {
 }
 
 absl::StatusOr<std::unique_ptr<TestCluster>> TestCluster::Start(int members) {
+  // Ports that were free can be taken by another test before a server listens on them.
+  absl::StatusOr<std::unique_ptr<TestCluster>> cluster = StartOnce(members);
+  for (int i = 0; i < 3 && absl::IsAborted(cluster.status()); ++i) cluster = StartOnce(members);
+  return cluster;
+}
+
+absl::StatusOr<std::unique_ptr<TestCluster>> TestCluster::StartOnce(int members) {
   std::unique_ptr<TestCluster> cluster(new TestCluster);
   KEEL_ASSIGN_OR_RETURN(cluster->binary_, ServerBinary());
   std::string dir = (std::filesystem::temp_directory_path() / "keel_client_test.XXXXXX").string();
@@ -109,11 +126,24 @@ absl::StatusOr<std::unique_ptr<TestCluster>> TestCluster::Start(int members) {
     cluster->members_.push_back({.name = absl::StrCat("n", i + 1),
                                  .endpoint = absl::StrCat("127.0.0.1:", ports[2 * i]),
                                  .peer_url = absl::StrCat("http://127.0.0.1:", ports[2 * i + 1]),
-                                 .data_dir = absl::StrCat(dir, "/n", i + 1)});
+                                 .data_dir = absl::StrCat(dir, "/n", i + 1),
+                                 .log = absl::StrCat(dir, "/n", i + 1, ".log")});
   }
   for (Member& member : cluster->members_) cluster->Spawn(&member);
-  for (const Member& member : cluster->members_) KEEL_RETURN_IF_ERROR(cluster->AwaitReady(member));
+  for (Member& member : cluster->members_) {
+    const absl::Status ready = cluster->AwaitReady(&member);
+    if (ready.ok()) continue;
+    if (cluster->LostAPort()) return absl::AbortedError("a port was taken");
+    return absl::Status(ready.code(), absl::StrCat(ready.message(), "; its log: ", Contents(member.log)));
+  }
   return cluster;
+}
+
+bool TestCluster::LostAPort() {
+  for (const Member& member : members_) {
+    if (absl::StrContains(absl::AsciiStrToLower(Contents(member.log)), "address already in use")) return true;
+  }
+  return false;
 }
 
 TestCluster::~TestCluster() {
@@ -139,10 +169,15 @@ void TestCluster::Kill(int member) {
 absl::Status TestCluster::Restart(int member) {
   Kill(member);
   Spawn(&members_[member]);
-  return AwaitReady(members_[member]);
+  return AwaitReady(&members_[member]);
 }
 
-void TestCluster::Pause(int member) { kill(members_[member].pid, SIGSTOP); }
+void TestCluster::Pause(int member) {
+  kill(members_[member].pid, SIGSTOP);
+  int how = 0;
+  waitpid(members_[member].pid, &how, WUNTRACED);
+  KEEL_CHECK(WIFSTOPPED(how)) << members_[member].name << " ended instead of stopping";
+}
 
 void TestCluster::Resume(int member) { kill(members_[member].pid, SIGCONT); }
 
@@ -161,17 +196,24 @@ void TestCluster::Spawn(Member* member) {
                                          absl::StrCat("--initial-cluster=", absl::StrJoin(initial, ",")),
                                          "--heartbeat-interval=50",
                                          "--election-timeout=500"};
-  const std::string log = absl::StrCat(dir_, "/", member->name, ".log");
-  const int fd = open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+  const int fd = open(member->log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
   KEEL_CHECK_GE(fd, 0);
   member->pid = SpawnCommand(argv, {}, fd, fd);
   close(fd);
 }
 
-absl::Status TestCluster::AwaitReady(const Member& member) {
-  KEEL_ASSIGN_OR_RETURN(const auto client, Client::Create({.endpoints = {member.endpoint}}));
-  // A linearizable read needs a leader.
-  return client->kv().Get("ready", {}, {.timeout = absl::Seconds(30)}).status();
+absl::Status TestCluster::AwaitReady(Member* member) {
+  KEEL_ASSIGN_OR_RETURN(const auto client, Client::Create({.endpoints = {member->endpoint}}));
+  const absl::Time deadline = absl::Now() + absl::Seconds(30);
+  while (true) {
+    // A linearizable read needs a leader.
+    const absl::Status status = client->kv().Get("ready", {}, {.timeout = absl::Seconds(1)}).status();
+    if (status.ok() || absl::Now() > deadline) return status;
+    if (waitpid(member->pid, nullptr, WNOHANG) == member->pid) {
+      member->pid = 0;
+      return absl::UnavailableError(absl::StrCat(member->name, " has ended"));
+    }
+  }
 }
 
 Process::Process(const std::vector<std::string>& argv, const std::vector<std::string>& environment) {

@@ -31,7 +31,7 @@ class TestCluster {
   void Kill(int member);
   // Starts it again on its data and waits until it answers.
   absl::Status Restart(int member);
-  // SIGSTOP and SIGCONT.
+  // SIGSTOP, until it has stopped; and SIGCONT.
   void Pause(int member);
   void Resume(int member);
 
@@ -41,12 +41,16 @@ class TestCluster {
     std::string endpoint;
     std::string peer_url;
     std::string data_dir;
+    std::string log;
     pid_t pid = 0;
   };
 
   TestCluster() = default;
+  static absl::StatusOr<std::unique_ptr<TestCluster>> StartOnce(int members);
+  // True if a member has ended because somebody else has taken its port meanwhile.
+  bool LostAPort();
   void Spawn(Member* member);
-  absl::Status AwaitReady(const Member& member);
+  absl::Status AwaitReady(Member* member);
 
   std::string binary_;
   std::string dir_;
