@@ -90,7 +90,7 @@ void Core::Impl::SendAppendResponse(MemberId to, const AppendResponse& response)
 void Core::Impl::HandleHeartbeat(MemberId from, const Heartbeat& heartbeat) {
   HeardFromLeader(from);
   if (!is_installing()) log_.CommitTo(std::max(log_.commit(), heartbeat.commit));
-  Send(from, HeartbeatResponse{.read_round = heartbeat.read_round});
+  if (!heartbeat.quiet) Send(from, HeartbeatResponse{.read_round = heartbeat.read_round});
 }
 
 void Core::Impl::HandleReadIndexResponse(MemberId from, const ReadIndexResponse& response) {

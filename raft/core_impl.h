@@ -130,6 +130,7 @@ class Core::Impl {
   void Flush(LeaderRole& leader);
   void SendHeartbeat(LeaderRole& leader, MemberId to, Progress& progress);
   void SendAppends(LeaderRole& leader, MemberId to, Progress& progress);
+  void SendCommit(MemberId to, Progress& progress);
   void SendAppend(LeaderRole& leader, MemberId to, Progress& progress, std::vector<Entry> entries);
   void StartFetch(MemberId follower, const Progress& progress);
   void StartSnapshot(MemberId follower, Progress& progress);

@@ -142,7 +142,9 @@ void Core::Impl::Flush(LeaderRole& leader) {
 void Core::Impl::SendHeartbeat(LeaderRole& leader, MemberId to, Progress& progress) {
   progress.round_sent = leader.reads.round();
   // Beyond `match` the follower's log may differ from ours.
-  Send(to, Heartbeat{.commit = std::min(log_.commit(), progress.match()), .read_round = leader.reads.round()});
+  const Index commit = std::min(log_.commit(), progress.match());
+  progress.commit_sent = std::max(progress.commit_sent, commit);
+  Send(to, Heartbeat{.commit = commit, .read_round = leader.reads.round()});
 }
 
 void Core::Impl::SendAppends(LeaderRole& leader, MemberId to, Progress& progress) {
@@ -150,9 +152,11 @@ void Core::Impl::SendAppends(LeaderRole& leader, MemberId to, Progress& progress
     if (progress.next() <= log_.base().index) return StartSnapshot(to, progress);
     if (progress.next() > log_.last().index) {
       const bool is_probe = progress.state() == Progress::State::kProbe;
-      // Followers apply, and answer their own clients, as soon as they learn of the commit.
-      const bool commits = progress.commit_sent < log_.commit();
-      if (is_probe || commits || progress.want_empty) SendAppend(leader, to, progress, {});
+      if (is_probe || progress.want_empty) {
+        SendAppend(leader, to, progress, {});
+      } else {
+        SendCommit(to, progress);
+      }
       return;
     }
     if (progress.next() < log_.cached_first()) return StartFetch(to, progress);
@@ -162,6 +166,15 @@ void Core::Impl::SendAppends(LeaderRole& leader, MemberId to, Progress& progress
   if (!progress.want_empty) return;
   if (progress.next() <= log_.base().index) return StartSnapshot(to, progress);
   SendAppend(leader, to, progress, {});
+}
+
+// Followers apply, and answer their own clients, as soon as they learn of the commit. There is nothing to acknowledge:
+// if it is lost, the next heartbeat says it again.
+void Core::Impl::SendCommit(MemberId to, Progress& progress) {
+  const Index commit = std::min(log_.commit(), progress.match());
+  if (commit <= progress.commit_sent) return;
+  progress.commit_sent = commit;
+  Send(to, Heartbeat{.commit = commit, .quiet = true});
 }
 
 void Core::Impl::SendAppend(LeaderRole& leader, MemberId to, Progress& progress, std::vector<Entry> entries) {

@@ -93,14 +93,8 @@ void Mailbox::PostAppended(std::optional<AppendTicket> ticket, size_t jobs) {
 }
 
 void Mailbox::PostApplied(Index index) {
-  bool wake = false;
-  {
-    std::lock_guard<std::mutex> lock(mu_);
-    if (closed_) return;
-    inbox_.applied = std::max(inbox_.applied, index);
-    wake = Arrived();
-  }
-  if (wake) changed_.notify_one();
+  std::lock_guard<std::mutex> lock(mu_);
+  if (!closed_) inbox_.applied = std::max(inbox_.applied, index);
 }
 
 bool Mailbox::Take(std::chrono::nanoseconds timeout, Inbox* inbox) {

@@ -90,6 +90,7 @@ class Mailbox {
   // False when closed; `event` is then untouched.
   bool PushEvent(Event&& event);
   void PostAppended(std::optional<AppendTicket> ticket, size_t jobs);
+  // Wakes nobody: the news only frees memory and log, and can wait for the next turn.
   void PostApplied(Index index);
 
   // Waits until something is there, `timeout` has passed, or the mailbox is closed; moves everything into `inbox`,

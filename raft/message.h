@@ -35,6 +35,7 @@ struct AppendResponse {
 struct Heartbeat {
   Index commit;  // Never above what the follower is known to match.
   uint64_t read_round = 0;
+  bool quiet = false;  // Only tells of the commit; wants no answer.
 };
 struct HeartbeatResponse {
   uint64_t read_round = 0;

@@ -49,6 +49,7 @@ struct BodyEncoder {
     auto* pb = out->mutable_heartbeat();
     pb->set_commit(body.commit.value());
     pb->set_read_round(body.read_round);
+    pb->set_quiet(body.quiet);
   }
   void operator()(const HeartbeatResponse& body) const {
     out->mutable_heartbeat_response()->set_read_round(body.read_round);
@@ -109,7 +110,9 @@ absl::StatusOr<MessageBody> DecodeBody(raftpb::Message&& in) {
                             .read_round = pb.read_round()};
     }
     case raftpb::Message::kHeartbeat:
-      return Heartbeat{.commit = Index(in.heartbeat().commit()), .read_round = in.heartbeat().read_round()};
+      return Heartbeat{.commit = Index(in.heartbeat().commit()),
+                       .read_round = in.heartbeat().read_round(),
+                       .quiet = in.heartbeat().quiet()};
     case raftpb::Message::kHeartbeatResponse:
       return HeartbeatResponse{.read_round = in.heartbeat_response().read_round()};
     case raftpb::Message::kReadIndexRequest:

@@ -346,8 +346,25 @@ TEST(RaftReplicationTest, CommitIsToldAtOnce) {
   rig.Sync();
   rig.Clear();
   rig.Ack(2, 2);
-  ASSERT_EQ(rig.Sent<AppendRequest>(2).size(), 1u);
-  EXPECT_EQ(rig.Sent<AppendRequest>(2)[0].commit, Index(2));
+  ASSERT_EQ(rig.Sent<Heartbeat>(2).size(), 1u);
+  EXPECT_EQ(rig.Sent<Heartbeat>(2)[0].commit, Index(2));
+  // It is news, not a question: an answer to every commit would double the messages of a quiet group.
+  EXPECT_TRUE(rig.Sent<Heartbeat>(2)[0].quiet);
+  // The other has not shown that it holds the entry; it is told when it does.
+  EXPECT_TRUE(rig.Sent<Heartbeat>(3).empty());
+  rig.Ack(3, 2);
+  ASSERT_EQ(rig.Sent<Heartbeat>(3).size(), 1u);
+  EXPECT_EQ(rig.Sent<Heartbeat>(3)[0].commit, Index(2));
+}
+
+TEST(RaftReplicationTest, QuietHeartbeatMovesTheCommitWithoutAnAnswer) {
+  Rig rig(3);
+  ASSERT_TRUE(rig.Receive(2, 1, AppendRequest{.prev = {}, .entries = Entries(1, {1})}).ok());
+  rig.Sync();
+  rig.Clear();
+  ASSERT_TRUE(rig.Receive(2, 1, Heartbeat{.commit = Index(1), .quiet = true}).ok());
+  EXPECT_EQ(rig.core.status().commit, Index(1));
+  EXPECT_TRUE(rig.Sent<HeartbeatResponse>(2).empty());
 }
 
 TEST(RaftReplicationTest, TooManyUncommittedBytesAreRefused) {
