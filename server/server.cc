@@ -159,7 +159,8 @@ class ServerImpl final : public Server {
     const uint64_t member_id = data_.identity.member_id;
     const Clock* const clock = &Clock::Real();
     storage::StateStore* const store = data_.store.get();
-    proposer_ = Proposer::Create({.request_bytes_max = config_.max_request_bytes}, member_id, clock);
+    proposer_ = Proposer::Create(
+        {.request_bytes_max = config_.max_request_bytes, .election_timeout = ElectionTimeout()}, member_id, clock);
     watch_ = WatchHub::Create({.fragment_bytes = config_.max_request_bytes + kGrpcOverheadBytes,
                                .progress_interval = config_.watch_progress_notify_interval},
                               store, clock);

@@ -4,9 +4,7 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
-#include <fstream>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -27,30 +25,8 @@ class EtcdctlTest : public ClusterTest {
     StartCluster();
   }
 
-  // Starts etcdctl in the background with its output in a file.
   tools::ChildProcess Background(std::vector<std::string> args, const std::string& output) {
-    std::vector<std::string> argv = {EtcdctlPath(), "--endpoints=" + cluster_->endpoints()};
-    argv.insert(argv.end(), args.begin(), args.end());
-    auto process =
-        tools::ChildProcess::Start({.argv = argv, .environment = {"ETCDCTL_API=3"}, .output_file = Path(output)});
-    EXPECT_TRUE(process.ok()) << process.status();
-    return *std::move(process);
-  }
-  std::string Path(const std::string& name) const { return absl::StrCat(dir_.path(), "/", name); }
-  std::string Read(const std::string& name) const {
-    std::ifstream file(Path(name));
-    std::stringstream text;
-    text << file.rdbuf();
-    return text.str();
-  }
-  // Waits until the file of a background command holds `text`.
-  void WaitFor(const std::string& name, const std::string& text) {
-    const absl::Time deadline = absl::Now() + absl::Seconds(30);
-    while (absl::Now() < deadline) {
-      if (Read(name).find(text) != std::string::npos) return;
-      absl::SleepFor(absl::Milliseconds(10));
-    }
-    ADD_FAILURE() << "'" << text << "' did not appear in: " << Read(name);
+    return ClusterTest::Background(EtcdctlPath(), std::move(args), output);
   }
 };
 

@@ -8,8 +8,10 @@
 
 #include <cstdio>
 #include <filesystem>
+#include <fstream>
 #include <iostream>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -107,6 +109,32 @@ tools::CommandResult ClusterTest::Etcdctl(std::vector<std::string> args, std::st
     return {};
   }
   return *result;
+}
+
+tools::ChildProcess ClusterTest::Background(const std::string& program, std::vector<std::string> args,
+                                            const std::string& output) {
+  std::vector<std::string> argv = {program, "--endpoints=" + cluster_->endpoints()};
+  argv.insert(argv.end(), args.begin(), args.end());
+  auto process = tools::ChildProcess::Start(
+      {.argv = argv, .environment = {"ETCDCTL_API=3"}, .output_file = absl::StrCat(dir_.path(), "/", output)});
+  EXPECT_TRUE(process.ok()) << process.status();
+  return *std::move(process);
+}
+
+std::string ClusterTest::Read(const std::string& output) const {
+  std::ifstream file(absl::StrCat(dir_.path(), "/", output));
+  std::stringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+void ClusterTest::WaitFor(const std::string& output, const std::string& text) {
+  const absl::Time deadline = absl::Now() + absl::Seconds(30);
+  while (absl::Now() < deadline) {
+    if (Read(output).find(text) != std::string::npos) return;
+    absl::SleepFor(absl::Milliseconds(10));
+  }
+  ADD_FAILURE() << "'" << text << "' did not appear in: " << Read(output);
 }
 
 std::string ClusterTest::EtcdctlOk(std::vector<std::string> args, std::string stdin_text) {

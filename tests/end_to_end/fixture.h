@@ -43,6 +43,12 @@ class ClusterTest : public ::testing::Test {
                                absl::Duration timeout = absl::Seconds(30));
   // The same, which must succeed; its stdout.
   std::string EtcdctlOk(std::vector<std::string> args, std::string stdin_text = "");
+  // Starts a program in the background; its output goes to the file `output` of the test's directory.
+  tools::ChildProcess Background(const std::string& program, std::vector<std::string> args, const std::string& output);
+  // What such a file holds by now.
+  std::string Read(const std::string& output) const;
+  // Waits until it holds `text`.
+  void WaitFor(const std::string& output, const std::string& text);
   // HTTP GET of a path on a member's client port: status and body.
   std::pair<int, std::string> HttpGet(int member, const std::string& path);
 

@@ -4,10 +4,8 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <regex>
-#include <sstream>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -45,25 +43,7 @@ class KeelctlTest : public ClusterTest {
   }
 
   tools::ChildProcess Background(std::vector<std::string> args, const std::string& output) {
-    std::vector<std::string> argv = {KEELCTL_PATH, "--endpoints=" + cluster_->endpoints()};
-    argv.insert(argv.end(), args.begin(), args.end());
-    auto process = tools::ChildProcess::Start({.argv = argv, .output_file = absl::StrCat(dir_.path(), "/", output)});
-    EXPECT_TRUE(process.ok()) << process.status();
-    return *std::move(process);
-  }
-  std::string Read(const std::string& name) const {
-    std::ifstream file(absl::StrCat(dir_.path(), "/", name));
-    std::stringstream text;
-    text << file.rdbuf();
-    return text.str();
-  }
-  void WaitFor(const std::string& name, const std::string& text) {
-    const absl::Time deadline = absl::Now() + absl::Seconds(30);
-    while (absl::Now() < deadline) {
-      if (Read(name).find(text) != std::string::npos) return;
-      absl::SleepFor(absl::Milliseconds(10));
-    }
-    ADD_FAILURE() << "'" << text << "' did not appear in: " << Read(name);
+    return ClusterTest::Background(KEELCTL_PATH, std::move(args), output);
   }
 };
 
@@ -203,10 +183,7 @@ TEST_F(KeelctlTest, LockExcludesEtcdctlAndIsExcludedByIt) {
   if (EtcdctlPath().empty()) GTEST_SKIP() << "etcdctl is not installed (Debian package etcd-client)";
   auto holder = Background({"lock", "l"}, "holder");
   WaitFor("holder", "l/");
-  auto other = tools::ChildProcess::Start({.argv = {EtcdctlPath(), "--endpoints=" + cluster_->endpoints(), "lock", "l"},
-                                           .environment = {"ETCDCTL_API=3"},
-                                           .output_file = dir_.path() + "/other"});
-  ASSERT_TRUE(other.ok());
+  auto other = ClusterTest::Background(EtcdctlPath(), {"lock", "l"}, "other");
   const absl::Time deadline = absl::Now() + absl::Seconds(30);
   while (KeelctlOk({"get", "--prefix", "l/", "--count-only"}) != "2\n" && absl::Now() < deadline) {
   }
@@ -217,7 +194,7 @@ TEST_F(KeelctlTest, LockExcludesEtcdctlAndIsExcludedByIt) {
   while (KeelctlOk({"get", "--prefix", "l/", "--count-only"}) != "2\n" && absl::Now() < deadline) {
   }
   EXPECT_EQ(Read("third"), "");
-  other->Signal(SIGINT);
+  other.Signal(SIGINT);
   WaitFor("third", "ran");
 }
 
