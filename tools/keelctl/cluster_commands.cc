@@ -6,10 +6,6 @@
 namespace keel::ctl {
 namespace {
 
-std::unique_ptr<Printer> PrinterFor(Context& context) {
-  return Printer::Create(context.flags.format, context.flags.hex, context.out, context.err);
-}
-
 Outcome RunMemberList(Context& context, const std::string& consistency) {
   if (consistency != "l" && consistency != "s") {
     return {kExitBadFeature, absl::StrCat("unknown consistency flag '", consistency, "'; use l or s")};

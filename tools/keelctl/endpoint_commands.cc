@@ -9,10 +9,6 @@
 namespace keel::ctl {
 namespace {
 
-std::unique_ptr<Printer> PrinterFor(Context& context) {
-  return Printer::Create(context.flags.format, context.flags.hex, context.out, context.err);
-}
-
 // Healthy: a linearizable read succeeds there, and no alarm is active.
 EndpointHealth CheckHealth(Client& client, const std::string& endpoint) {
   EndpointHealth health{.endpoint = endpoint};

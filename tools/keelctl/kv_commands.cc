@@ -19,7 +19,7 @@ Outcome RunPut(Context& context, const PutFlags& flags) {
   if (!client.ok()) return Outcome::Of(client.status(), kExitBadConnection);
   auto response = (*client)->kv().Put(op->key, op->value, op->options);
   if (!response.ok()) return Outcome::Of(response.status());
-  Printer::Create(context.flags.format, context.flags.hex, context.out, context.err)->Put(*response);
+  PrinterFor(context)->Put(*response);
   return Outcome::Ok();
 }
 
@@ -33,7 +33,7 @@ Outcome RunGet(Context& context, const GetFlags& flags) {
   if (!client.ok()) return Outcome::Of(client.status(), kExitBadConnection);
   auto response = (*client)->kv().Get(op->key, op->options);
   if (!response.ok()) return Outcome::Of(response.status());
-  Printer::Create(context.flags.format, context.flags.hex, context.out, context.err)->Get(*response, flags.style);
+  PrinterFor(context)->Get(*response, flags.style);
   return Outcome::Ok();
 }
 
@@ -44,7 +44,7 @@ Outcome RunDel(Context& context, const DelFlags& flags) {
   if (!client.ok()) return Outcome::Of(client.status(), kExitBadConnection);
   auto response = (*client)->kv().Delete(op->key, op->options);
   if (!response.ok()) return Outcome::Of(response.status());
-  Printer::Create(context.flags.format, context.flags.hex, context.out, context.err)->Delete(*response);
+  PrinterFor(context)->Delete(*response);
   return Outcome::Ok();
 }
 

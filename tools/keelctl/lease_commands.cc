@@ -6,10 +6,6 @@
 namespace keel::ctl {
 namespace {
 
-std::unique_ptr<Printer> PrinterFor(Context& context) {
-  return Printer::Create(context.flags.format, context.flags.hex, context.out, context.err);
-}
-
 Outcome RunGrant(Context& context, int64_t ttl) {
   auto client = context.client();
   if (!client.ok()) return Outcome::Of(client.status(), kExitBadConnection);

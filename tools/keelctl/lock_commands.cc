@@ -52,7 +52,7 @@ Outcome HoldLock(Context& context, Client& client, const Mutex& mutex) {
   auto response = client.kv().Get(mutex.key());
   if (!response.ok()) return Outcome::Of(response.status());
   if (response->kvs.empty()) return {kExitError, "lock lost on init"};
-  Printer::Create(context.flags.format, context.flags.hex, context.out, context.err)->Get(*response, {});
+  PrinterFor(context)->Get(*response, {});
   context.out.flush();
   while (mutex.held()) {
     if (Interrupt::Wait(absl::Now() + kLook)) return Outcome::Ok();
@@ -88,7 +88,7 @@ struct ElectArguments {
 
 void PrintLeader(Context& context, const LeaderResponse& leader) {
   RangeResponse response{.header = leader.header, .kvs = {leader.kv}, .count = 1};
-  Printer::Create(context.flags.format, context.flags.hex, context.out, context.err)->Get(response, {});
+  PrinterFor(context)->Get(response, {});
   context.out.flush();
 }
 
@@ -124,7 +124,7 @@ Outcome RunElect(Context& context, const ElectArguments& arguments) {
     if (!response.ok()) {
       outcome = Outcome::Of(response.status());
     } else {
-      Printer::Create(context.flags.format, context.flags.hex, context.out, context.err)->Get(*response, {});
+      PrinterFor(context)->Get(*response, {});
       context.out.flush();
       outcome = {kExitError, "elect: session expired"};
       while (election.is_leader()) {

@@ -223,4 +223,8 @@ std::unique_ptr<Printer> Printer::Create(Format format, bool hex, std::ostream& 
   return nullptr;
 }
 
+std::unique_ptr<Printer> PrinterFor(Context& context) {
+  return Printer::Create(context.flags.format, context.flags.hex, context.out, context.err);
+}
+
 }  // namespace keel::ctl

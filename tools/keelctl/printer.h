@@ -58,6 +58,9 @@ class Printer {
   virtual void Alarms(const AlarmResponse& response) = 0;
 };
 
+// In the format the command line asked for, to the context's streams.
+std::unique_ptr<Printer> PrinterFor(Context& context);
+
 const char* AlarmName(AlarmType type);
 // 16 hexadecimal digits, as lease ids are shown.
 std::string LeaseText(LeaseId id);

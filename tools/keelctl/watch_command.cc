@@ -52,7 +52,7 @@ Outcome RunWatch(Context& context, const WatchFlags& flags, const std::vector<st
                                              .start_revision = flags.revision,
                                              .prev_kv = flags.prev_kv,
                                              .progress_notify = flags.progress_notify});
-  auto printer = Printer::Create(context.flags.format, context.flags.hex, context.out, context.err);
+  auto printer = PrinterFor(context);
   while (true) {
     auto response = watcher->Next();
     if (!response.ok()) {
