@@ -13,7 +13,11 @@
 namespace keel::storage {
 
 ApplyBatch::Impl::Impl(std::shared_ptr<Generation> generation, std::atomic<bool>* busy, std::atomic<bool>* failed)
-    : generation_(std::move(generation)), busy_(busy), failed_(failed), point_(generation_->point()) {
+    : generation_(std::move(generation)),
+      busy_(busy),
+      failed_(failed),
+      point_(generation_->point()),
+      writes_(generation_->engine().NewBatch()) {
   KEEL_CHECK(!busy_->exchange(true)) << "a second batch while one exists";
 }
 
@@ -98,7 +102,7 @@ void ApplyBatch::Impl::Change(std::string_view key, const std::optional<IndexEnt
   }
   entry.stored_bytes = StoredBytes(record);
   stored_bytes_ += entry.stored_bytes;
-  generation_->engine().AddRecord(entry.mod, record, &writes_);
+  writes_->AddRecord(entry.mod, record);
 
   LeaseId lease_before = before.has_value() ? before->lease : LeaseId(0);
   auto [it, added] = keys_.try_emplace(key);
@@ -226,7 +230,7 @@ std::optional<LeaseRecord> ApplyBatch::Impl::Lease(LeaseId id) const {
 
 void ApplyBatch::Impl::SetLease(const LeaseRecord& lease) {
   leases_[lease.id] = lease;
-  generation_->engine().PutMeta(LeaseKey(lease.id), EncodeLease(lease), &writes_);
+  writes_->PutMeta(LeaseKey(lease.id), EncodeLease(lease));
 }
 
 absl::Status ApplyBatch::Impl::LeaseGrant(LeaseId id, int64_t ttl) {
@@ -261,7 +265,7 @@ absl::Status ApplyBatch::Impl::LeaseRevoke(LeaseId id) {
     Delete(key, *entry);
   }
   leases_[id] = std::nullopt;
-  generation_->engine().DeleteMeta(LeaseKey(id), &writes_);
+  writes_->DeleteMeta(LeaseKey(id));
   return absl::OkStatus();
 }
 
@@ -292,7 +296,7 @@ bool ApplyBatch::Impl::RaiseAlarm(const Alarm& alarm) {
     if (generation_->published.alarms.contains(alarm)) return false;
   }
   alarms_[alarm] = true;
-  generation_->engine().PutMeta(AlarmKey(alarm), "", &writes_);
+  writes_->PutMeta(AlarmKey(alarm), "");
   return true;
 }
 
@@ -305,7 +309,7 @@ bool ApplyBatch::Impl::DisarmAlarm(const Alarm& alarm) {
     if (!generation_->published.alarms.contains(alarm)) return false;
   }
   alarms_[alarm] = false;
-  generation_->engine().DeleteMeta(AlarmKey(alarm), &writes_);
+  writes_->DeleteMeta(AlarmKey(alarm));
   return true;
 }
 
@@ -322,7 +326,7 @@ void ApplyBatch::Impl::SetMemberAttributes(uint64_t member_id, std::string_view 
   }
   member.name = std::string(name);
   member.client_urls = std::move(client_urls);
-  generation_->engine().PutMeta(MemberKey(member.id), EncodeMember(member), &writes_);
+  writes_->PutMeta(MemberKey(member.id), EncodeMember(member));
   members_[member_id] = std::move(member);
 }
 
@@ -333,8 +337,8 @@ absl::StatusOr<std::vector<RevisionEventsPtr>> ApplyBatch::Impl::Commit() {
   spent_ = true;
   if (!began_) return std::vector<RevisionEventsPtr>();
   if (failed_->load()) return absl::InternalError("state: an earlier write failed; restart this member");
-  generation_->engine().PutMeta(kPointKey, EncodePoint(point_), &writes_);
-  if (absl::Status status = generation_->engine().Write(&writes_); !status.ok()) {
+  writes_->PutMeta(kPointKey, EncodePoint(point_));
+  if (absl::Status status = generation_->engine().Write(writes_.get()); !status.ok()) {
     failed_->store(true);
     return status;
   }

@@ -1,7 +1,7 @@
 #pragma once
 
-// The changes of a batch before anyone else sees them: an overlay over the committed state, and the RocksDB batch that
-// will make them durable.
+// The changes of a batch before anyone else sees them: an overlay over the committed state, and the engine's
+// batch that will make them durable.
 
 #include <atomic>
 #include <map>
@@ -16,7 +16,6 @@
 #include "absl/container/btree_map.h"
 #include "absl/container/btree_set.h"
 #include "absl/container/flat_hash_map.h"
-#include "rocksdb/write_batch.h"
 #include "storage/state/apply_batch.h"
 #include "storage/state/generation.h"
 #include "storage/state/keyspace_query.h"
@@ -87,7 +86,7 @@ class ApplyBatch::Impl final : public VersionSource {
   int32_t changes_in_entry_ = 0;
   std::shared_ptr<RevisionEvents> entry_events_;
 
-  rocksdb::WriteBatch writes_;
+  const std::unique_ptr<EngineBatch> writes_;
   std::vector<RevisionEventsPtr> events_;
   absl::btree_map<std::string, KeyChange, std::less<>> keys_;
   std::vector<std::pair<ChangeId, Record>> records_;  // Ascending.

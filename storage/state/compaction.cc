@@ -39,7 +39,7 @@ absl::StatusOr<bool> CompactSlice(Generation* generation, int64_t records_max) {
   }
 
   Engine& engine = generation->engine();
-  rocksdb::WriteBatch batch;
+  const std::unique_ptr<EngineBatch> batch = engine.NewBatch();
   std::vector<ChangeId> dead_records;
   std::vector<DeadKey> dead_keys;
   int64_t freed_bytes = 0;
@@ -47,8 +47,8 @@ absl::StatusOr<bool> CompactSlice(Generation* generation, int64_t records_max) {
   bool reached_floor = true;
   auto it = engine.HistIterator();
   for (it->Seek(EncodeRecordKey(progress.next)); it->Valid(); it->Next()) {
-    std::string_view stored(it->value().data(), it->value().size());
-    std::optional<ChangeId> change = DecodeRecordKey({it->key().data(), it->key().size()});
+    std::string_view stored = it->value();
+    std::optional<ChangeId> change = DecodeRecordKey(it->key());
     std::optional<RecordView> record = DecodeRecord(stored);
     std::optional<KeyValueFields> fields;
     if (record.has_value()) fields = DecodeKeyValue(record->kv);
@@ -69,26 +69,26 @@ absl::StatusOr<bool> CompactSlice(Generation* generation, int64_t records_max) {
     bool replaced_pair = record->previous.exists() && (record->tombstone || fields->version > 1);
     if (replaced_pair && record->previous.revision < floor &&
         (change->revision != progress.finished || record->previous.revision == progress.finished)) {
-      engine.DeleteRecord(record->previous, &batch);
+      batch->DeleteRecord(record->previous);
       dead_records.push_back(record->previous);
       freed_bytes += record->previous_bytes;
     }
     if (record->tombstone && change->revision < floor) {
-      engine.DeleteRecord(*change, &batch);
+      batch->DeleteRecord(*change);
       dead_records.push_back(*change);
       freed_bytes += StoredBytes(stored);
       dead_keys.push_back({.key = std::string(fields->key), .tombstone = *change});
     }
   }
-  KEEL_RETURN_IF_ERROR(FromRocks(it->status(), "scan of the history"));
+  KEEL_RETURN_IF_ERROR(it->status("scan of the history"));
   it.reset();
   if (reached_floor) {
     // The records of the floor itself are looked at again by the next pass.
     progress.next = {.revision = floor, .sub = 0};
     progress.finished = floor;
   }
-  engine.PutMeta(kCompactionKey, EncodeCompaction(progress), &batch);
-  KEEL_RETURN_IF_ERROR(engine.Write(&batch));
+  batch->PutMeta(kCompactionKey, EncodeCompaction(progress));
+  KEEL_RETURN_IF_ERROR(engine.Write(batch.get()));
 
   for (ChangeId change : dead_records) generation->cache().Erase(change);
   for (size_t first = 0; first < dead_keys.size(); first += kEraseAtOnce) {

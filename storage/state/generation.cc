@@ -1,7 +1,5 @@
 #include "storage/state/generation.h"
 
-#include <filesystem>
-#include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -13,8 +11,6 @@
 namespace keel::storage {
 namespace {
 
-std::string_view View(const rocksdb::Slice& s) { return {s.data(), s.size()}; }
-
 absl::Status Damaged(const std::string& dir, std::string_view what) {
   return absl::DataLossError(absl::StrCat("state: ", dir, ": ", ToAbsl(what),
                                           "; remove this member and add it again, or restore it from a snapshot"));
@@ -22,27 +18,27 @@ absl::Status Damaged(const std::string& dir, std::string_view what) {
 
 }  // namespace
 
-Generation::Generation(std::string dir, size_t value_cache_bytes) : dir_(std::move(dir)), cache_(value_cache_bytes) {}
+Generation::Generation(std::string dir, std::shared_ptr<StateMedium> medium, size_t value_cache_bytes)
+    : dir_(std::move(dir)), medium_(std::move(medium)), cache_(value_cache_bytes) {}
 
-absl::StatusOr<std::shared_ptr<Generation>> Generation::Open(const std::string& dir, const StateOptions& options,
+absl::StatusOr<std::shared_ptr<Generation>> Generation::Open(const std::string& dir,
+                                                             std::shared_ptr<StateMedium> medium,
+                                                             const StateOptions& options,
                                                              std::shared_ptr<FlushSignal> signal) {
-  std::shared_ptr<Generation> generation(new Generation(dir, options.value_cache_bytes));
-  KEEL_ASSIGN_OR_RETURN(generation->engine_, Engine::Open(dir, options, std::move(signal)));
+  std::shared_ptr<Generation> generation(new Generation(dir, std::move(medium), options.value_cache_bytes));
+  KEEL_ASSIGN_OR_RETURN(generation->engine_, generation->medium_->OpenEngine(dir, options, std::move(signal)));
   KEEL_RETURN_IF_ERROR(generation->ReadMeta());
   KEEL_RETURN_IF_ERROR(generation->ReadHistory());
   return generation;
 }
 
 Generation::~Generation() {
-  if (obsolete_ && engine_ != nullptr) {
-    // What is not on disk yet need not get there.
-    engine_->db()->SetDBOptions({{"avoid_flush_during_shutdown", "true"}});
-  }
+  if (obsolete_ && engine_ != nullptr) engine_->Abandon();
   engine_.reset();
   if (!obsolete_) return;
-  std::error_code error;
-  std::filesystem::remove_all(dir_, error);
-  if (error) KEEL_LOG_WARN("cannot remove an old state", {{"dir", dir_}, {"error", error.message()}});
+  if (const absl::Status removed = medium_->Remove(dir_); !removed.ok()) {
+    KEEL_LOG_WARN("cannot remove an old state", {{"dir", dir_}, {"error", removed}});
+  }
 }
 
 void Generation::MarkObsolete() { obsolete_ = true; }
@@ -56,10 +52,10 @@ absl::Status Generation::ReadMeta() {
     auto meta = engine_->MetaIterator();
     meta->SeekToFirst();
     if (hist->Valid() || meta->Valid()) return Damaged(dir_, "it has content but no format number");
-    rocksdb::WriteBatch batch;
-    engine_->PutMeta(kFormatKey, EncodeFormat(kFormat), &batch);
-    engine_->PutMeta(kPointKey, EncodePoint(StatePoint()), &batch);
-    return engine_->Write(&batch);
+    const std::unique_ptr<EngineBatch> batch = engine_->NewBatch();
+    batch->PutMeta(kFormatKey, EncodeFormat(kFormat));
+    batch->PutMeta(kPointKey, EncodePoint(StatePoint()));
+    return engine_->Write(batch.get());
   }
   std::optional<uint32_t> number = DecodeFormat(*format);
   if (!number.has_value()) return Damaged(dir_, "its format number is damaged");
@@ -72,8 +68,8 @@ absl::Status Generation::ReadMeta() {
   bool has_point = false;
   auto it = engine_->MetaIterator();
   for (it->SeekToFirst(); it->Valid(); it->Next()) {
-    std::string_view key = View(it->key());
-    std::string_view value = View(it->value());
+    std::string_view key = it->key();
+    std::string_view value = it->value();
     bool good = true;
     if (key == kPointKey) {
       std::optional<StatePoint> stored = DecodePoint(value);
@@ -102,7 +98,7 @@ absl::Status Generation::ReadMeta() {
     }
     if (!good) return Damaged(dir_, absl::StrCat("the entry of ", ToAbsl(key.substr(0, 8)), "... is damaged"));
   }
-  KEEL_RETURN_IF_ERROR(FromRocks(it->status(), "scan of meta"));
+  KEEL_RETURN_IF_ERROR(it->status("scan of meta"));
   if (!has_point) return Damaged(dir_, "its applied position is missing");
   absl::MutexLock durable_lock(&durable_mu_);
   durable_ = published.point.applied;
@@ -114,15 +110,15 @@ absl::Status Generation::ReadHistory() {
   ChangeId last;
   auto it = engine_->HistIterator();
   for (it->SeekToFirst(); it->Valid(); it->Next()) {
-    std::optional<ChangeId> change = DecodeRecordKey(View(it->key()));
-    std::optional<RecordView> record = DecodeRecord(View(it->value()));
+    std::optional<ChangeId> change = DecodeRecordKey(it->key());
+    std::optional<RecordView> record = DecodeRecord(it->value());
     std::optional<KeyValueFields> fields;
     if (record.has_value()) fields = DecodeKeyValue(record->kv);
     if (!change.has_value() || !fields.has_value() || record->previous >= *change || fields->mod != change->revision ||
         record->tombstone != (fields->version == 0)) {
       return Damaged(dir_, absl::StrCat("the history is damaged after change ", last.revision.value(), ".", last.sub));
     }
-    uint32_t bytes = StoredBytes(View(it->value()));
+    uint32_t bytes = StoredBytes(it->value());
     published.stored_bytes += bytes;
     published.index.Set(fields->key, {.mod = *change,
                                       .stored_bytes = bytes,
@@ -131,7 +127,7 @@ absl::Status Generation::ReadHistory() {
                                       .lease = fields->lease});
     last = *change;
   }
-  KEEL_RETURN_IF_ERROR(FromRocks(it->status(), "scan of the history"));
+  KEEL_RETURN_IF_ERROR(it->status("scan of the history"));
   // Compaction keeps all records of the newest revision, so it is there unless there never was a change.
   Revision newest = last.exists() ? last.revision : Revision(1);
   if (newest != published.point.current) {

@@ -5,7 +5,7 @@
 // last view is gone, and then takes its directory with it.
 //
 // Thread-safe: what is published is guarded by `mu`, which readers hold for a bounded number of index entries at a
-// time. Lock order: mu, then the locks inside cache and floors. Nobody holds `mu` around a call into RocksDB.
+// time. Lock order: mu, then the locks inside cache and floors. Nobody holds `mu` around a call into the engine.
 
 #include <map>
 #include <memory>
@@ -21,6 +21,7 @@
 #include "storage/state/key_index.h"
 #include "storage/state/keyspace_query.h"
 #include "storage/state/lease_book.h"
+#include "storage/state/medium.h"
 #include "storage/state/meta_codec.h"
 #include "storage/state/value_cache.h"
 #include "storage/state/view_floors.h"
@@ -41,7 +42,8 @@ struct PublishedState {
 class Generation final : public VersionSource {
  public:
   // Opens or creates the database in `dir` and reads it. kDataLoss: it contradicts itself.
-  static absl::StatusOr<std::shared_ptr<Generation>> Open(const std::string& dir, const StateOptions& options,
+  static absl::StatusOr<std::shared_ptr<Generation>> Open(const std::string& dir, std::shared_ptr<StateMedium> medium,
+                                                          const StateOptions& options,
                                                           std::shared_ptr<FlushSignal> signal);
   ~Generation() override;
 
@@ -73,12 +75,13 @@ class Generation final : public VersionSource {
   CompactionProgress compaction ABSL_GUARDED_BY(compaction_mu);
 
  private:
-  Generation(std::string dir, size_t value_cache_bytes);
+  Generation(std::string dir, std::shared_ptr<StateMedium> medium, size_t value_cache_bytes);
 
   absl::Status ReadMeta();
   absl::Status ReadHistory();
 
   const std::string dir_;
+  const std::shared_ptr<StateMedium> medium_;
   std::unique_ptr<Engine> engine_;
   mutable ValueCache cache_;
   mutable ViewFloors floors_;

@@ -13,11 +13,10 @@
 namespace keel::storage {
 namespace {
 
-// Walks the records of `hist` in order, decoded. Borrows the engine.
+// Walks the records of `hist` in order, decoded.
 class HistoryCursor {
  public:
-  HistoryCursor(const Engine& engine, ChangeId from, const rocksdb::Snapshot* snapshot = nullptr)
-      : it_(engine.HistIterator(snapshot)) {
+  HistoryCursor(std::unique_ptr<EngineIterator> it, ChangeId from) : it_(std::move(it)) {
     it_->Seek(EncodeRecordKey(from));
     Decode();
   }
@@ -35,11 +34,11 @@ class HistoryCursor {
  private:
   void Decode() {
     if (!it_->Valid()) {
-      status_ = FromRocks(it_->status(), "scan of the history");
+      status_ = it_->status("scan of the history");
       return;
     }
-    std::optional<ChangeId> change = DecodeRecordKey({it_->key().data(), it_->key().size()});
-    std::optional<RecordView> record = DecodeRecord({it_->value().data(), it_->value().size()});
+    std::optional<ChangeId> change = DecodeRecordKey(it_->key());
+    std::optional<RecordView> record = DecodeRecord(it_->value());
     if (!change.has_value() || !record.has_value()) {
       status_ =
           absl::DataLossError(absl::StrCat("state: the history is damaged after change ", change_.revision.value(), ".",
@@ -50,7 +49,7 @@ class HistoryCursor {
     record_ = *record;
   }
 
-  std::unique_ptr<rocksdb::Iterator> it_;
+  std::unique_ptr<EngineIterator> it_;
   absl::Status status_;
   ChangeId change_;
   RecordView record_;
@@ -68,7 +67,7 @@ absl::StatusOr<std::vector<RevisionEventsPtr>> ReadHistory(const Pin& pin, Revis
   if (first > last) return revisions;
   size_t bytes = 0;
   std::shared_ptr<RevisionEvents> open;  // The revision being gathered.
-  HistoryCursor cursor(pin.generation().engine(), {.revision = std::max(first, Revision(1)), .sub = 0});
+  HistoryCursor cursor(pin.generation().engine().HistIterator(), {.revision = std::max(first, Revision(1)), .sub = 0});
   for (; cursor.valid() && cursor.change().revision <= last; cursor.Next()) {
     if (open != nullptr && open->revision != cursor.change().revision) {
       bytes += open->bytes;
@@ -112,12 +111,12 @@ absl::StatusOr<HashResult> HashHistory(const Pin& pin, Revision revision) {
     progress = pin.generation().compaction;
   }
   // Whatever compaction does from here on, both walks see the same records.
-  rocksdb::ManagedSnapshot snapshot(engine.db());
+  const std::unique_ptr<EngineSnapshot> snapshot = engine.Snapshot();
 
   // What the records up to the compact revision replaced, as far as compaction has not been there. Sub-revisions make
   // the pair unique; the set is empty most of the time, because compaction follows soon.
   absl::flat_hash_set<std::pair<int64_t, int32_t>> replaced;
-  HistoryCursor ahead(engine, progress.next, snapshot.snapshot());
+  HistoryCursor ahead(engine.HistIteratorAt(*snapshot), progress.next);
   for (; ahead.valid() && ahead.change().revision <= compact; ahead.Next()) {
     ChangeId previous = ahead.record().previous;
     if (previous.exists()) replaced.emplace(previous.revision.value(), previous.sub);
@@ -125,7 +124,7 @@ absl::StatusOr<HashResult> HashHistory(const Pin& pin, Revision revision) {
   KEEL_RETURN_IF_ERROR(ahead.status());
 
   uint32_t crc = 0;
-  HistoryCursor cursor(engine, ChangeId(), snapshot.snapshot());
+  HistoryCursor cursor(engine.HistIteratorAt(*snapshot), ChangeId());
   for (; cursor.valid() && cursor.change().revision <= revision; cursor.Next()) {
     ChangeId change = cursor.change();
     const RecordView& record = cursor.record();

@@ -1,11 +1,6 @@
 #include "storage/state/state_store.h"
 
 #include <atomic>
-#include <cerrno>
-#include <cstdio>
-#include <cstring>
-#include <filesystem>
-#include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -15,8 +10,8 @@
 #include "storage/state/apply_batch_impl.h"
 #include "storage/state/compaction.h"
 #include "storage/state/generation.h"
-#include "storage/state/generation_dir.h"
 #include "storage/state/history.h"
+#include "storage/state/medium.h"
 #include "storage/state/read_view_impl.h"
 
 namespace keel::storage {
@@ -24,7 +19,8 @@ namespace {
 
 class StateStoreImpl final : public StateStore {
  public:
-  explicit StateStoreImpl(StateOptions options) : options_(std::move(options)) {}
+  explicit StateStoreImpl(StateOptions options)
+      : options_(std::move(options)), medium_(options_.medium != nullptr ? options_.medium : FileMedium()) {}
   ~StateStoreImpl() override;
 
   absl::Status Start();
@@ -73,6 +69,7 @@ class StateStoreImpl final : public StateStore {
   }
 
   const StateOptions options_;
+  const std::shared_ptr<StateMedium> medium_;
   const std::shared_ptr<FlushSignal> signal_ = std::make_shared<FlushSignal>();
   std::unique_ptr<GenerationDir> dir_;
   std::atomic<bool> batch_open_ = false;
@@ -90,8 +87,9 @@ StateStoreImpl::~StateStoreImpl() {
 }
 
 absl::Status StateStoreImpl::Start() {
-  KEEL_ASSIGN_OR_RETURN(dir_, GenerationDir::Open(options_.dir));
-  KEEL_ASSIGN_OR_RETURN(std::shared_ptr<Generation> generation, Generation::Open(dir_->current(), options_, signal_));
+  KEEL_ASSIGN_OR_RETURN(dir_, medium_->OpenDir(options_.dir));
+  KEEL_ASSIGN_OR_RETURN(std::shared_ptr<Generation> generation,
+                        Generation::Open(dir_->current(), medium_, options_, signal_));
   KEEL_RETURN_IF_ERROR(dir_->RemoveLeftovers());
   absl::MutexLock lock(&mu_);
   current_ = std::move(generation);
@@ -101,11 +99,11 @@ absl::Status StateStoreImpl::Start() {
 absl::Status StateStoreImpl::Bootstrap(uint64_t cluster_id, const std::vector<MemberRecord>& members) {
   KEEL_CHECK(!bootstrapped());
   std::shared_ptr<Generation> generation = Current();
-  rocksdb::WriteBatch batch;
   Engine& engine = generation->engine();
-  engine.PutMeta(kClusterKey, EncodeNumber(cluster_id), &batch);
-  for (const MemberRecord& member : members) engine.PutMeta(MemberKey(member.id), EncodeMember(member), &batch);
-  KEEL_RETURN_IF_ERROR(engine.Write(&batch));
+  const std::unique_ptr<EngineBatch> batch = engine.NewBatch();
+  batch->PutMeta(kClusterKey, EncodeNumber(cluster_id));
+  for (const MemberRecord& member : members) batch->PutMeta(MemberKey(member.id), EncodeMember(member));
+  KEEL_RETURN_IF_ERROR(engine.Write(batch.get()));
   KEEL_RETURN_IF_ERROR(engine.Flush());
   absl::MutexLock lock(&generation->mu);
   generation->published.cluster_id = cluster_id;
@@ -194,32 +192,29 @@ Revision StateStoreImpl::compacted_physically() const {
 }
 
 absl::StatusOr<AppliedPosition> StateStoreImpl::Checkpoint(const std::string& dir) {
-  std::error_code error;
-  if (std::filesystem::exists(dir, error)) {
+  if (medium_->Exists(dir)) {
     return absl::FailedPreconditionError(absl::StrCat("state: ", dir, " exists already"));
   }
   KEEL_RETURN_IF_ERROR(Current()->engine().Checkpoint(dir));
-  KEEL_ASSIGN_OR_RETURN(StatePoint point, Engine::ReadPoint(dir));
+  KEEL_ASSIGN_OR_RETURN(StatePoint point, medium_->ReadPoint(dir));
   return point.applied;
 }
 
 absl::Status StateStoreImpl::Install(const std::string& dir) {
   KEEL_CHECK(!batch_open_) << "a batch is open";
   // An unreadable directory is refused where it is, before anything moves.
-  KEEL_RETURN_IF_ERROR(Engine::ReadPoint(dir).status());
-  KEEL_RETURN_IF_ERROR(SyncDirAndFiles(dir));
+  KEEL_RETURN_IF_ERROR(medium_->ReadPoint(dir).status());
+  KEEL_RETURN_IF_ERROR(medium_->Sync(dir));
   const std::string target = dir_->next();
-  if (rename(dir.c_str(), target.c_str()) != 0) {
-    return absl::InternalError(absl::StrCat("state: cannot move ", dir, " to ", target, ": ", std::strerror(errno)));
-  }
-  absl::StatusOr<std::shared_ptr<Generation>> next = Generation::Open(target, options_, signal_);
+  KEEL_RETURN_IF_ERROR(medium_->Move(dir, target));
+  absl::StatusOr<std::shared_ptr<Generation>> next = Generation::Open(target, medium_, options_, signal_);
   absl::Status status = next.status();
-  if (status.ok()) status = SyncDirAndFiles(target);
+  if (status.ok()) status = medium_->Sync(target);
   if (status.ok()) status = dir_->Switch();
   if (!status.ok()) {
     // As before the call: the old state counts, and the directory is back for whoever wants to look at it.
     if (next.ok()) next->reset();
-    rename(target.c_str(), dir.c_str());
+    (void)medium_->Move(target, dir);
     return status;
   }
   std::shared_ptr<Generation> old = *std::move(next);

@@ -36,12 +36,14 @@
 namespace keel::storage {
 
 class ApplyBatch;
+class StateMedium;
 
 struct StateOptions {
   std::string dir;                        // Created when missing. Holds generations of the database and CURRENT.
   size_t value_cache_bytes = 64u << 20;   // Recently written and read pairs, by revision.
   size_t block_cache_bytes = 32u << 20;   // RocksDB's.
   size_t write_buffer_bytes = 16u << 20;  // Of the history; memory use is a few times this.
+  std::shared_ptr<StateMedium> medium;    // Null: RocksDB on the file system (medium.h).
 };
 
 // Where the state machine stands in the log.

@@ -5,6 +5,7 @@
 
 #include "base/random.h"
 #include "plain_model.h"
+#include "storage/state/memory_medium.h"
 #include "store_fixture.h"
 
 namespace keel::storage {
@@ -81,8 +82,9 @@ struct HeldView {
 
 class Store {
  public:
-  explicit Store(std::string dir) {
+  explicit Store(std::string dir, std::shared_ptr<StateMedium> medium = nullptr) {
     options_.dir = std::move(dir);
+    options_.medium = std::move(medium);
     options_.value_cache_bytes = 16u << 10;  // Small, so that most reads go to the disk.
     options_.write_buffer_bytes = 64u << 10;
     Open();
@@ -111,8 +113,8 @@ TEST_P(ModelTest, StoreAnswersAsTheModelDoes) {
   SCOPED_TRACE(seed);
   Random random(seed);
   TempDir dir;
-  Store single(dir.path() + "/single");    // One batch per entry.
-  Store grouped(dir.path() + "/grouped");  // Entries wait and come in groups.
+  Store single(dir.path() + "/single");                         // One batch per entry; RocksDB.
+  Store grouped("/grouped", std::make_shared<MemoryMedium>());  // Entries wait and come in groups; memory.
   PlainModel model;
   std::vector<ModelEntry> waiting;
   uint64_t index = 0;

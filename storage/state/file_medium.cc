@@ -1,20 +1,23 @@
-#include "storage/state/generation_dir.h"
-
 #include <fcntl.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <charconv>
+#include <cstdint>
+#include <cstdio>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <system_error>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "base/string_view.h"
-#include "storage/state/engine.h"
+#include "rocksdb/env.h"
+#include "storage/state/medium.h"
+#include "storage/state/rocks_engine.h"
 
 namespace keel::storage {
 namespace {
@@ -60,8 +63,6 @@ absl::Status WriteSynced(const std::string& path, std::string_view text) {
   return status;
 }
 
-}  // namespace
-
 absl::Status SyncDir(const std::string& dir) { return SyncPath(dir, O_RDONLY | O_DIRECTORY); }
 
 absl::Status SyncDirAndFiles(const std::string& dir) {
@@ -74,13 +75,36 @@ absl::Status SyncDirAndFiles(const std::string& dir) {
   return SyncDir(dir);
 }
 
-std::string GenerationDir::PathOf(uint64_t number) const { return absl::StrCat(dir_, "/", ToAbsl(kPrefix), number); }
+class FileGenerationDir final : public GenerationDir {
+ public:
+  static absl::StatusOr<std::unique_ptr<GenerationDir>> Open(const std::string& dir);
+  ~FileGenerationDir() override;
 
-absl::StatusOr<std::unique_ptr<GenerationDir>> GenerationDir::Open(const std::string& dir) {
+  std::string current() const override { return PathOf(number_); }
+  std::string next() const override { return PathOf(number_ + 1); }
+  absl::Status Switch() override;
+  absl::Status RemoveLeftovers() override;
+
+ private:
+  explicit FileGenerationDir(std::string dir) : dir_(std::move(dir)) {}
+
+  std::string PathOf(uint64_t number) const;
+  absl::Status WriteCurrent(uint64_t number);
+
+  const std::string dir_;
+  uint64_t number_ = 1;
+  rocksdb::FileLock* lock_ = nullptr;  // Of <dir>/LOCK.
+};
+
+std::string FileGenerationDir::PathOf(uint64_t number) const {
+  return absl::StrCat(dir_, "/", ToAbsl(kPrefix), number);
+}
+
+absl::StatusOr<std::unique_ptr<GenerationDir>> FileGenerationDir::Open(const std::string& dir) {
   std::error_code error;
   fs::create_directories(dir, error);
   if (error) return FromErrno(error.value(), "create", dir);
-  std::unique_ptr<GenerationDir> self(new GenerationDir(dir));
+  std::unique_ptr<FileGenerationDir> self(new FileGenerationDir(dir));
   rocksdb::Status locked = rocksdb::Env::Default()->LockFile(absl::StrCat(dir, "/", kLockName), &self->lock_);
   if (!locked.ok()) return FromRocks(locked, absl::StrCat("cannot lock ", dir));
 
@@ -110,11 +134,11 @@ absl::StatusOr<std::unique_ptr<GenerationDir>> GenerationDir::Open(const std::st
   return self;
 }
 
-GenerationDir::~GenerationDir() {
+FileGenerationDir::~FileGenerationDir() {
   if (lock_ != nullptr) rocksdb::Env::Default()->UnlockFile(lock_);
 }
 
-absl::Status GenerationDir::WriteCurrent(uint64_t number) {
+absl::Status FileGenerationDir::WriteCurrent(uint64_t number) {
   std::string path = absl::StrCat(dir_, "/", kCurrentName);
   std::string temporary = absl::StrCat(path, ".tmp");
   KEEL_RETURN_IF_ERROR(WriteSynced(temporary, absl::StrCat(ToAbsl(kPrefix), number, "\n")));
@@ -122,13 +146,13 @@ absl::Status GenerationDir::WriteCurrent(uint64_t number) {
   return SyncDir(dir_);
 }
 
-absl::Status GenerationDir::Switch() {
+absl::Status FileGenerationDir::Switch() {
   KEEL_RETURN_IF_ERROR(WriteCurrent(number_ + 1));
   ++number_;
   return absl::OkStatus();
 }
 
-absl::Status GenerationDir::RemoveLeftovers() {
+absl::Status FileGenerationDir::RemoveLeftovers() {
   std::error_code error;
   std::vector<fs::path> leftovers;
   for (fs::directory_iterator it(dir_, error), end; !error && it != end; it.increment(error)) {
@@ -142,6 +166,40 @@ absl::Status GenerationDir::RemoveLeftovers() {
     KEEL_LOG_INFO("removed a leftover of the state", {{"path", path.string()}});
   }
   return absl::OkStatus();
+}
+
+class FileMediumImpl final : public StateMedium {
+ public:
+  absl::StatusOr<std::unique_ptr<GenerationDir>> OpenDir(const std::string& dir) override {
+    return FileGenerationDir::Open(dir);
+  }
+  absl::StatusOr<std::unique_ptr<Engine>> OpenEngine(const std::string& dir, const StateOptions& options,
+                                                     std::shared_ptr<FlushSignal> signal) override {
+    return OpenRocksEngine(dir, options, std::move(signal));
+  }
+  absl::StatusOr<StatePoint> ReadPoint(const std::string& dir) override { return ReadRocksPoint(dir); }
+
+  bool Exists(const std::string& path) override {
+    std::error_code error;
+    return fs::exists(path, error);
+  }
+  absl::Status Move(const std::string& from, const std::string& to) override {
+    if (std::rename(from.c_str(), to.c_str()) == 0) return absl::OkStatus();
+    return absl::InternalError(absl::StrCat("state: cannot move ", from, " to ", to, ": ", std::strerror(errno)));
+  }
+  absl::Status Sync(const std::string& dir) override { return SyncDirAndFiles(dir); }
+  absl::Status Remove(const std::string& dir) override {
+    std::error_code error;
+    fs::remove_all(dir, error);
+    return error ? FromErrno(error.value(), "remove", dir) : absl::OkStatus();
+  }
+};
+
+}  // namespace
+
+std::shared_ptr<StateMedium> FileMedium() {
+  static const auto* const medium = new std::shared_ptr<StateMedium>(std::make_shared<FileMediumImpl>());
+  return *medium;
 }
 
 }  // namespace keel::storage
