@@ -30,7 +30,8 @@ class RaftLogImpl final : public RaftLog {
         recovered_(std::move(recovered.facts)),
         hard_state_(recovered_.hard_state),
         next_sequence_(recovered.next_sequence),
-        spares_(disk, options.dir, options.segment_bytes, options.spare_segments, std::move(recovered.spares)),
+        spares_(disk, options.dir, options.segment_bytes, options.spare_segments, options.spare_work,
+                std::move(recovered.spares)),
         segments_(std::move(recovered.segments)) {
     if (!recovered.obsolete.empty()) spares_.Recycle(recovered.obsolete);
   }

@@ -15,12 +15,17 @@
 
 namespace keel::storage {
 
+// Who fills and recycles spare segments. By the caller everything happens within the calls of the log, in one thread
+// and so in one order: what a simulation needs.
+enum class SpareWork { kOwnThread, kByCaller };
+
 struct RaftLogOptions {
   std::string dir;  // Created when missing.
   uint64_t segment_bytes = 64u << 20;
   // Of a segment made when no spare is ready, the very first one included: it is filled while an append waits.
   uint64_t hasty_segment_bytes = 4u << 20;
   int spare_segments = 1;  // Zero-filled or recycled files kept ready, so that a sync changes no file metadata.
+  SpareWork spare_work = SpareWork::kOwnThread;
   // Durations and bytes of writes, for metrics; may be null. Must outlive the log.
   class RaftLogObserver* observer = nullptr;
   // Where the files are; null: the machine's own disk. Must outlive the log.

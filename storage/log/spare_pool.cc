@@ -20,12 +20,13 @@ constexpr size_t kFillStepBytes = 1u << 20;
 bool SparePool::IsSpare(const std::string& name) { return absl::StartsWith(name, kSparePrefix); }
 bool SparePool::IsUnfinished(const std::string& name) { return absl::StartsWith(name, kUnfinishedPrefix); }
 
-SparePool::SparePool(Disk* disk, std::string dir, uint64_t segment_bytes, int spares_max,
+SparePool::SparePool(Disk* disk, std::string dir, uint64_t segment_bytes, int spares_max, SpareWork work,
                      std::vector<std::string> found)
     : disk_(disk),
       dir_(std::move(dir)),
       segment_bytes_(segment_bytes),
-      spares_max_(static_cast<size_t>(std::max(spares_max, 0))) {
+      spares_max_(static_cast<size_t>(std::max(spares_max, 0))),
+      work_(spares_max_ == 0 ? SpareWork::kByCaller : work) {
   // Those of another size go too: the option has changed.
   for (const std::string& path : found) {
     const absl::StatusOr<std::unique_ptr<DiskFile>> file = disk_->Open(path);
@@ -44,7 +45,7 @@ SparePool::SparePool(Disk* disk, std::string dir, uint64_t segment_bytes, int sp
     }
     next_name_ = std::max(next_name_, number + 1);
   }
-  if (spares_max_ > 0) thread_ = std::thread([this] { Run(); });
+  if (work_ == SpareWork::kOwnThread) thread_ = std::thread([this] { Run(); });
 }
 
 SparePool::~SparePool() { Stop(); }
@@ -72,24 +73,23 @@ void SparePool::Prepare() {
     if (wanted_ || spares_.size() >= spares_max_) return;
     wanted_ = true;
   }
-  changed_.notify_all();
+  WorkOff();
 }
 
 void SparePool::Recycle(const std::vector<std::string>& paths) {
-  if (spares_max_ == 0) {
-    for (const std::string& path : paths) {
-      if (const absl::Status status = RecycleOne(path, /*keep=*/false, ""); !status.ok()) {
-        KEEL_LOG_WARN("cannot remove an old log segment", {{"error", status}});
-        return;
-      }
-    }
-    return;
-  }
   {
     std::lock_guard<std::mutex> lock(mu_);
     recycled_.insert(recycled_.end(), paths.begin(), paths.end());
   }
-  changed_.notify_all();
+  WorkOff();
+}
+
+void SparePool::WorkOff() {
+  if (work_ == SpareWork::kOwnThread) return changed_.notify_all();
+  std::unique_lock<std::mutex> lock(mu_);
+  while (!stopping_ && has_work()) {
+    if (!WorkOnce(&lock)) return;
+  }
 }
 
 std::string SparePool::NextName() { return absl::StrCat(next_name_++); }
@@ -106,7 +106,7 @@ absl::Status SparePool::RecycleOne(const std::string& path, bool keep, const std
 }
 
 absl::Status SparePool::FillWithZeroes(DiskFile* file, uint64_t from, uint64_t to) {
-  const std::string zeroes(kFillStepBytes, '\0');
+  const std::string zeroes(static_cast<size_t>(std::min<uint64_t>(kFillStepBytes, to > from ? to - from : 0)), '\0');
   while (from < to) {
     const size_t step = static_cast<size_t>(std::min<uint64_t>(kFillStepBytes, to - from));
     KEEL_RETURN_IF_ERROR(file->Write(from, std::string_view(zeroes).substr(0, step)));
@@ -137,43 +137,49 @@ absl::Status SparePool::Fill(const std::string& spare) {
 void SparePool::Run() {
   std::unique_lock<std::mutex> lock(mu_);
   while (true) {
-    changed_.wait(lock, [&] { return stopping_ || wanted_ || !recycled_.empty(); });
-    if (!recycled_.empty()) {
-      const std::string path = recycled_.front();
-      const std::string spare = absl::StrCat(dir_, "/", kSparePrefix, NextName());
-      bool keep = spares_.size() < spares_max_;
-      lock.unlock();
-      if (keep) {
-        const absl::StatusOr<std::unique_ptr<DiskFile>> file = disk_->Open(path);
-        const absl::StatusOr<uint64_t> size = file.ok() ? (*file)->Size() : file.status();
-        keep = size.ok() && *size == segment_bytes_;
-      }
-      const absl::Status status = RecycleOne(path, keep, spare);
-      lock.lock();
-      recycled_.pop_front();
-      if (!status.ok()) {
-        KEEL_LOG_WARN("cannot recycle an old log segment", {{"error", status}});
-        // Later ones must not go before this one; the next start finds them all.
-        recycled_.clear();
-        return;
-      }
-      if (keep) spares_.push_back(spare);
-      continue;
-    }
-    if (stopping_) return;
-    wanted_ = false;
-    if (spares_.size() >= spares_max_) continue;
-    const std::string name = NextName();
-    lock.unlock();
-    const absl::Status status = Fill(name);
-    lock.lock();
-    if (status.ok()) {
-      spares_.push_back(absl::StrCat(dir_, "/", kSparePrefix, name));
-      wanted_ = spares_.size() < spares_max_;
-    } else if (!stopping_) {
-      KEEL_LOG_WARN("cannot prepare a spare log segment", {{"error", status}});
-    }
+    changed_.wait(lock, [&] { return stopping_ || has_work(); });
+    if (stopping_ && recycled_.empty()) return;
+    if (!WorkOnce(&lock)) return;
   }
+}
+
+bool SparePool::WorkOnce(std::unique_lock<std::mutex>* lock) {
+  if (!recycled_.empty()) {
+    const std::string path = recycled_.front();
+    const std::string spare = absl::StrCat(dir_, "/", kSparePrefix, NextName());
+    bool keep = spares_.size() < spares_max_;
+    lock->unlock();
+    if (keep) {
+      const absl::StatusOr<std::unique_ptr<DiskFile>> file = disk_->Open(path);
+      const absl::StatusOr<uint64_t> size = file.ok() ? (*file)->Size() : file.status();
+      keep = size.ok() && *size == segment_bytes_;
+    }
+    const absl::Status status = RecycleOne(path, keep, spare);
+    lock->lock();
+    recycled_.pop_front();
+    if (!status.ok()) {
+      KEEL_LOG_WARN("cannot recycle an old log segment", {{"error", status}});
+      // Later ones must not go before this one; the next start finds them all.
+      recycled_.clear();
+      stopping_ = true;
+      return false;
+    }
+    if (keep) spares_.push_back(spare);
+    return true;
+  }
+  wanted_ = false;
+  if (spares_.size() >= spares_max_) return true;
+  const std::string name = NextName();
+  lock->unlock();
+  const absl::Status status = Fill(name);
+  lock->lock();
+  if (status.ok()) {
+    spares_.push_back(absl::StrCat(dir_, "/", kSparePrefix, name));
+    wanted_ = spares_.size() < spares_max_;
+  } else if (!stopping_) {
+    KEEL_LOG_WARN("cannot prepare a spare log segment", {{"error", status}});
+  }
+  return true;
 }
 
 }  // namespace keel::storage

@@ -11,19 +11,21 @@
 
 #include "absl/status/status.h"
 #include "storage/disk.h"
+#include "storage/log/raft_log.h"
 
 namespace keel::storage {
 
 // Files ready to become segments: full of zeroes or of old records, so that writing over them changes no metadata and a
 // sync costs one write to the device. Old segments come in, new ones are filled, on a thread of its own, because both
-// take milliseconds that no append should wait for.
+// take milliseconds that no append should wait for; or by the caller (SpareWork::kByCaller).
 //
 // Thread-safe. A spare is a help, never a need: failures here are logged and the log goes on without.
 class SparePool {
  public:
   // `found` are the paths of spares left by an earlier run. With `spares_max` 0 there is no thread: segments given back
   // are removed at once and nothing is kept.
-  SparePool(Disk* disk, std::string dir, uint64_t segment_bytes, int spares_max, std::vector<std::string> found);
+  SparePool(Disk* disk, std::string dir, uint64_t segment_bytes, int spares_max, SpareWork work,
+            std::vector<std::string> found);
   ~SparePool();
 
   // The path of a spare, which now belongs to the caller. Does not block on the disk.
@@ -44,6 +46,11 @@ class SparePool {
 
  private:
   void Run();
+  bool has_work() const { return wanted_ || !recycled_.empty(); }  // Holding mu_.
+  // One segment recycled or filled; the lock is released meanwhile. False: no more work will be done.
+  bool WorkOnce(std::unique_lock<std::mutex>* lock);
+  // What the caller does instead of the thread, when there is none.
+  void WorkOff();
   absl::Status RecycleOne(const std::string& path, bool keep, const std::string& spare);
   absl::Status Fill(const std::string& spare);
   std::string NextName();
@@ -52,6 +59,7 @@ class SparePool {
   const std::string dir_;
   const uint64_t segment_bytes_;
   const size_t spares_max_;
+  const SpareWork work_;
 
   std::mutex mu_;
   std::condition_variable changed_;
