@@ -31,6 +31,7 @@ struct Member {
   uint64_t member_id = 0;
   std::string name;
   Limits limits;
+  std::string scratch_dir;  // For checkpoints on their way to clients; on the state's file system, emptied at start.
 
   const Clock* clock = nullptr;
   raft::Node* node = nullptr;

@@ -212,6 +212,7 @@ class ServerImpl final : public Server {
     member_.cluster_id = data_.identity.cluster_id;
     member_.member_id = data_.identity.member_id;
     member_.name = config_.name;
+    member_.scratch_dir = data_.data_dir->incoming_dir();
     member_.limits.request_bytes_max = config_.max_request_bytes;
     member_.limits.txn_ops_max = config_.max_txn_ops;
     member_.limits.quota_bytes = config_.quota_backend_bytes;

@@ -5,6 +5,7 @@
 #include "base/grpc_status.h"
 #include "base/status_macros.h"
 #include "client/src/convert.h"
+#include "client/src/snapshot_file.h"
 #include "client/src/unary_call.h"
 
 namespace keel {
@@ -155,6 +156,25 @@ absl::Status Maintenance::Snapshot(std::string_view endpoint,
   }
   core_.Unregister(&activity);
   return status;
+}
+
+absl::StatusOr<SavedSnapshot> Maintenance::SaveSnapshot(std::string_view endpoint, const std::string& path,
+                                                        const SnapshotProgress& progress, const CallOptions& call) {
+  client::SnapshotFile file(path);
+  KEEL_RETURN_IF_ERROR(file.Open());
+  SavedSnapshot saved;
+  KEEL_RETURN_IF_ERROR(Snapshot(
+      endpoint,
+      [&](const SnapshotChunk& chunk) {
+        if (!chunk.version.empty()) saved.version = chunk.version;
+        const absl::Status appended = file.Append(chunk.blob);
+        if (appended.ok() && progress) progress(file.bytes(), chunk.remaining_bytes);
+        return appended;
+      },
+      call));
+  KEEL_RETURN_IF_ERROR(file.Finish());
+  saved.bytes = file.bytes();
+  return saved;
 }
 
 }  // namespace keel

@@ -20,7 +20,8 @@ struct ApiBase {
   const Member* member = nullptr;
   Admission* admission = nullptr;
   StreamMonitor* monitor = nullptr;
-  WorkerPool* readers = nullptr;  // For reads of more than one key.
+  WorkerPool* readers = nullptr;    // For reads of more than one key.
+  WorkerPool* snapshots = nullptr;  // For the reading of checkpoints, which takes longer.
 };
 
 // What an ended ReadIndex means to a caller who asked with `call`: kUnavailable "etcdserver: request timed out" or

@@ -1,5 +1,7 @@
 #include "server/api/grpc_maintenance_service.h"
 
+#include <atomic>
+#include <memory>
 #include <utility>
 
 #include "server/api/grpc_call.h"
@@ -10,20 +12,39 @@ namespace {
 
 constexpr RpcName Name(const char* method) { return {"etcdserverpb.Maintenance", method}; }
 
-// Sends nothing but the reason why.
+// Takes one piece of the snapshot at a time, when the one before has left.
 class SnapshotReactor final
     : public StreamReactor<grpc::ServerWriteReactor<etcdserverpb::SnapshotResponse>, etcdserverpb::SnapshotResponse> {
  public:
   SnapshotReactor(const ApiBase& base, grpc::CallbackServerContext* context)
       : StreamReactor(base.member, base.monitor, context, Name("Snapshot"), RpcKind::kServerStream) {}
 
-  void Start(const Call& call, absl::Status status) {
+  void Start(const MaintenanceHandlers& handlers, Call call, const etcdserverpb::SnapshotRequest& request) {
     Open(call.requires_leader);
-    End(std::move(status));
+    call.cancelled = cancelled_;
+    auto pager = handlers.Snapshot(call, request);
+    if (!pager.ok()) return End(pager.status());
+    pager_ = *std::move(pager);
+    SendNext();
   }
 
  private:
-  void OnSent() override {}
+  void SendNext() {
+    pager_->Next(&response_, [this, self = shared_from_this()](absl::StatusOr<bool> last) {
+      if (!last.ok()) return End(last.status());
+      last_ = *last;
+      Send();
+    });
+  }
+  void OnSent() override {
+    if (last_) return End(absl::OkStatus());
+    SendNext();
+  }
+  void OnEnding() override { cancelled_->store(true, std::memory_order_release); }
+
+  const std::shared_ptr<std::atomic<bool>> cancelled_ = std::make_shared<std::atomic<bool>>(false);
+  std::shared_ptr<SnapshotPager> pager_;
+  bool last_ = false;  // The piece on its way is the last one.
 };
 
 }  // namespace
@@ -82,9 +103,8 @@ grpc::ServerUnaryReactor* GrpcMaintenanceService::Downgrade(grpc::CallbackServer
 
 grpc::ServerWriteReactor<etcdserverpb::SnapshotResponse>* GrpcMaintenanceService::Snapshot(
     grpc::CallbackServerContext* context, const etcdserverpb::SnapshotRequest* request) {
-  const Call call = ReadCall(*context, *base_->member);
   auto reactor = std::make_shared<SnapshotReactor>(*base_, context);
-  reactor->Start(call, handlers_.Snapshot(call, *request));
+  reactor->Start(handlers_, ReadCall(*context, *base_->member), *request);
   return reactor.get();
 }
 

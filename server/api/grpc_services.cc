@@ -36,9 +36,14 @@ class GrpcServicesImpl final : public GrpcServices {
         admission_(member),
         readers_(std::max(1, options.read_threads)),
         senders_(1),
+        snapshots_(1),
         monitor_(member, options.election_timeout, [this] { admission_.Refresh(); }),
         queue_(OwnershipQueue::Create(member)),
-        base_{.member = member, .admission = &admission_, .monitor = &monitor_, .readers = &readers_},
+        base_{.member = member,
+              .admission = &admission_,
+              .monitor = &monitor_,
+              .readers = &readers_,
+              .snapshots = &snapshots_},
         kv_(&base_),
         watch_(&base_, &senders_),
         lease_(&base_),
@@ -84,6 +89,7 @@ class GrpcServicesImpl final : public GrpcServices {
   Admission admission_;
   WorkerPool readers_;
   WorkerPool senders_;  // One thread: a wake-up for each batch of streams that the hub calls, not for each stream.
+  WorkerPool snapshots_;
   StreamMonitor monitor_;
   const std::shared_ptr<OwnershipQueue> queue_;
   const ApiBase base_;

@@ -95,9 +95,10 @@ void MaintenanceHandlers::HashKV(const Call& call, const etcdserverpb::HashKVReq
   });
 }
 
-absl::Status MaintenanceHandlers::Snapshot(const Call& call, const etcdserverpb::SnapshotRequest&) const {
+absl::StatusOr<std::shared_ptr<SnapshotPager>> MaintenanceHandlers::Snapshot(
+    const Call& call, const etcdserverpb::SnapshotRequest&) const {
   if (auto status = base_->admission->Admit(call, CallClass::kLearnersToo); !status.ok()) return status;
-  return absl::UnimplementedError("etcdserver: snapshots for clients are not supported by this release");
+  return SnapshotPager::Create(base_, call, snapshot_slots_);
 }
 
 void MaintenanceHandlers::MoveLeader(const Call& call, const etcdserverpb::MoveLeaderRequest&,

@@ -2,8 +2,12 @@
 
 // The Maintenance service, free of any transport (rpc.md section 2.11).
 
+#include <memory>
+
+#include "absl/status/statusor.h"
 #include "proto/etcdserver_maintenance.pb.h"
 #include "server/api/api_base.h"
+#include "server/api/snapshot_pager.h"
 
 namespace keel::server {
 
@@ -28,8 +32,12 @@ class MaintenanceHandlers {
   void HashKV(const Call& call, const etcdserverpb::HashKVRequest& request, etcdserverpb::HashKVResponse* response,
               Done done) const;
 
-  // kUnimplemented, all three.
-  absl::Status Snapshot(const Call& call, const etcdserverpb::SnapshotRequest& request) const;
+  // Of this member's state, whether or not there is a leader. kResourceExhausted "etcdserver: too many requests" when
+  // too many are being sent.
+  absl::StatusOr<std::shared_ptr<SnapshotPager>> Snapshot(const Call& call,
+                                                          const etcdserverpb::SnapshotRequest& request) const;
+
+  // kUnimplemented, both.
   void MoveLeader(const Call& call, const etcdserverpb::MoveLeaderRequest& request,
                   etcdserverpb::MoveLeaderResponse* response, Done done) const;
   void Downgrade(const Call& call, const etcdserverpb::DowngradeRequest& request,
@@ -37,6 +45,7 @@ class MaintenanceHandlers {
 
  private:
   const ApiBase* const base_;
+  const std::shared_ptr<SnapshotPager::Slots> snapshot_slots_ = std::make_shared<SnapshotPager::Slots>();
 };
 
 }  // namespace keel::server

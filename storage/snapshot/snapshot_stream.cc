@@ -27,7 +27,7 @@ namespace keel::storage {
 namespace {
 
 constexpr std::string_view kMagic = "KEELSNAP";
-constexpr uint32_t kFormat = 1;
+constexpr uint32_t kFormat = 2;
 constexpr size_t kStreamHeaderBytes = 12;
 
 // What begins a section.
@@ -36,6 +36,11 @@ constexpr char kEndSection = 2;
 constexpr size_t kFileHeaderFixedBytes = 1 + 2 + 8;  // Kind, name size, file size; then the name and a checksum.
 constexpr size_t kChecksumBytes = 4;
 constexpr size_t kEndBytes = 1 + 8 + 4;  // Kind, number of files, checksum of the checksums.
+
+// Zeroes that take a stream of `bytes` to a multiple of kSnapshotBlockBytes.
+size_t PaddingAfter(uint64_t bytes) {
+  return static_cast<size_t>((kSnapshotBlockBytes - bytes % kSnapshotBlockBytes) % kSnapshotBlockBytes);
+}
 
 constexpr size_t kNameBytesMax = 255;
 constexpr uint64_t kFilesMax = 1u << 20;
@@ -86,6 +91,8 @@ class SnapshotReaderImpl final : public SnapshotReader {
     for (const File& file : files_) {
       total_bytes_ += kFileHeaderFixedBytes + file.name.size() + 2 * kChecksumBytes + file.size;
     }
+    padding_ = PaddingAfter(total_bytes_);
+    total_bytes_ += padding_;
     pending_ = kMagic;
     AppendLittleEndian32(kFormat, &pending_);
   }
@@ -123,6 +130,7 @@ class SnapshotReaderImpl final : public SnapshotReader {
       if (ended_) break;
       ended_ = true;
       pending_ = EncodeEnd(files_read_, chain_);
+      pending_.append(padding_, '\0');
     }
     return out;
   }
@@ -151,6 +159,7 @@ class SnapshotReaderImpl final : public SnapshotReader {
   const std::string dir_;
   std::deque<File> files_;  // The front one is being read when file_ is set.
   uint64_t total_bytes_ = 0;
+  size_t padding_ = 0;
   std::string pending_;  // Framing that comes before anything else.
   std::unique_ptr<DiskFile> file_;
   uint64_t offset_ = 0;
@@ -182,7 +191,8 @@ class SnapshotWriterImpl final : public SnapshotWriter {
 
   absl::Status Finish() override {
     KEEL_RETURN_IF_ERROR(failed_);
-    if (state_ != State::kEnded) return failed_ = absl::DataLossError("the snapshot stream ended too early");
+    if (state_ != State::kEnded || left_ > 0)
+      return failed_ = absl::DataLossError("the snapshot stream ended too early");
     if (const absl::Status synced = Disk::Real().SyncDir(dir_); !synced.ok()) return failed_ = synced;
     const std::string parent = std::filesystem::path(dir_).parent_path().string();
     if (const absl::Status synced = Disk::Real().SyncDir(parent.empty() ? "." : parent); !synced.ok()) {
@@ -200,6 +210,7 @@ class SnapshotWriterImpl final : public SnapshotWriter {
   }
 
   absl::Status Take(std::string_view bytes) {
+    taken_ += bytes.size();
     while (!bytes.empty()) {
       if (state_ == State::kFileBody) {
         // The body goes to the file as it comes; everything else is small and gathered first.
@@ -212,10 +223,16 @@ class SnapshotWriterImpl final : public SnapshotWriter {
         if (left_ == 0) state_ = State::kFileChecksum;
         continue;
       }
-      if (state_ == State::kEnded) return Damaged("bytes follow its end");
+      if (state_ == State::kEnded) {
+        if (bytes.size() > left_) return Damaged("bytes follow its end");
+        if (bytes.find_first_not_of('\0') != std::string_view::npos) return Damaged("its padding is not zeroes");
+        left_ -= bytes.size();
+        return absl::OkStatus();
+      }
       gathered_.push_back(bytes.front());
       bytes.remove_prefix(1);
       KEEL_RETURN_IF_ERROR(TakeGathered());
+      if (state_ == State::kEnded) left_ = PaddingAfter(taken_ - bytes.size());
     }
     return absl::OkStatus();
   }
@@ -295,7 +312,8 @@ class SnapshotWriterImpl final : public SnapshotWriter {
   std::unique_ptr<DiskFile> file_;
   std::string name_;  // Of the file that came last.
   uint64_t offset_ = 0;
-  uint64_t left_ = 0;
+  uint64_t left_ = 0;   // Of the file's body, or of the padding.
+  uint64_t taken_ = 0;  // Of the whole stream.
   uint32_t crc_ = 0;
   uint32_t chain_ = 0;
   bool finished_ = false;

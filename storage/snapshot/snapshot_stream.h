@@ -12,6 +12,9 @@
 
 namespace keel::storage {
 
+// A stream's length is a multiple of this, as clients expect of a backup's.
+inline constexpr size_t kSnapshotBlockBytes = 512;
+
 // Reads the files of a checkpoint directory in name order. Owned by one thread.
 class SnapshotReader {
  public:

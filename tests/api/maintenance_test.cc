@@ -169,15 +169,11 @@ TEST(MaintenanceTest, DefragmentAnswersWithoutAHeader) {
 
 TEST(MaintenanceTest, WhatIsNotThereSaysSo) {
   TestMember member;
-  Context move, downgrade, snapshot;
+  Context move, downgrade;
   etcdserverpb::MoveLeaderResponse moved;
   EXPECT_EQ(member.maintenance().MoveLeader(&move, {}, &moved).error_code(), StatusCode::UNIMPLEMENTED);
   etcdserverpb::DowngradeResponse downgraded;
   EXPECT_EQ(member.maintenance().Downgrade(&downgrade, {}, &downgraded).error_code(), StatusCode::UNIMPLEMENTED);
-  auto stream = member.maintenance().Snapshot(&snapshot, {});
-  etcdserverpb::SnapshotResponse piece;
-  EXPECT_FALSE(stream->Read(&piece));
-  EXPECT_EQ(stream->Finish().error_code(), StatusCode::UNIMPLEMENTED);
 }
 
 }  // namespace

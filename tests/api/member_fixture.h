@@ -94,7 +94,7 @@ class TestMember {
  public:
   explicit TestMember(const MemberOptions& options = {}) {
     dir_ = std::filesystem::temp_directory_path() / absl::StrCat("keel_api_test_", Random::EntropySeed());
-    std::filesystem::create_directories(dir_);
+    std::filesystem::create_directories(dir_ / "scratch");
     auto store = storage::StateStore::Open({.dir = dir_ / "state"});
     KEEL_CHECK_OK(store);
     store_ = *std::move(store);
@@ -126,6 +126,7 @@ class TestMember {
                .member_id = kMemberId,
                .name = "self",
                .limits = options.limits,
+               .scratch_dir = dir_ / "scratch",
                .clock = clock,
                .node = node_.get(),
                .store = store_.get(),
@@ -181,6 +182,7 @@ class TestMember {
   CountingMetrics& metrics() { return metrics_; }
   GrpcServices& services() { return *services_; }
   const Member& member() const { return member_; }
+  const std::filesystem::path& dir() const { return dir_; }
   const std::shared_ptr<grpc::Channel>& channel() { return channel_; }
 
  private:

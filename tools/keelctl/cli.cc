@@ -48,6 +48,7 @@ struct RawFlags {
   std::string dial_timeout = "2s";
   std::string command_timeout = "5s";
   bool hex = false;
+  CLI::Option* command_timeout_option = nullptr;
 };
 
 absl::StatusOr<absl::Duration> ParseDuration(const std::string& flag, const std::string& text) {
@@ -80,6 +81,7 @@ Outcome Resolve(const RawFlags& raw, GlobalFlags* flags) {
   auto command = ParseDuration("command-timeout", raw.command_timeout);
   if (!command.ok()) return Outcome::Of(command.status(), kExitBadArguments);
   flags->command_timeout = *command;
+  flags->command_timeout_given = raw.command_timeout_option->count() > 0 || !FromEnvironment("command-timeout").empty();
   return Outcome::Ok();
 }
 
@@ -97,9 +99,10 @@ void AddGlobalFlags(CLI::App& app, RawFlags& raw) {
   app.add_option("--dial-timeout", with_default(raw.dial_timeout, "dial-timeout"), "limit of one attempt to connect")
       ->capture_default_str()
       ->take_last();
-  app.add_option("--command-timeout", with_default(raw.command_timeout, "command-timeout"), "limit of one command")
-      ->capture_default_str()
-      ->take_last();
+  raw.command_timeout_option =
+      app.add_option("--command-timeout", with_default(raw.command_timeout, "command-timeout"), "limit of one command")
+          ->capture_default_str()
+          ->take_last();
   app.add_flag("--hex", raw.hex, "print keys, values and ids in hexadecimal");
 }
 
@@ -179,6 +182,7 @@ int Run(const std::vector<std::string>& args, std::istream& in, std::ostream& ou
   AddLockCommands(app, context, outcome);
   AddClusterCommands(app, context, outcome);
   AddEndpointCommands(app, context, outcome);
+  AddSnapshotCommands(app, context, outcome);
   AddCommand(app, "version", "print the versions of keelctl and of the protocol", Tables::kYes, context, outcome, [&] {
     out << "keelctl version: " << kVersion
         << "\nAPI version: " << std::string(kProtocolVersion).substr(0, std::string(kProtocolVersion).rfind('.'))

@@ -49,6 +49,7 @@ struct GlobalFlags {
   bool hex = false;
   absl::Duration dial_timeout = absl::Seconds(2);
   absl::Duration command_timeout = absl::Seconds(5);
+  bool command_timeout_given = false;  // Commands that last as long as their data ignore the default.
 };
 
 // Lives for one run of the program.

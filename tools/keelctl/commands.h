@@ -15,6 +15,7 @@ void AddLeaseCommands(CLI::App& app, Context& context, Outcome& outcome);     //
 void AddLockCommands(CLI::App& app, Context& context, Outcome& outcome);      // lock, elect
 void AddClusterCommands(CLI::App& app, Context& context, Outcome& outcome);   // member list, alarm, defrag
 void AddEndpointCommands(CLI::App& app, Context& context, Outcome& outcome);  // endpoint ...
+void AddSnapshotCommands(CLI::App& app, Context& context, Outcome& outcome);  // snapshot ...
 
 // Adds a command whose body runs after parsing. `tables` says whether `-w table` has a meaning for it.
 enum class Tables { kNo, kYes };

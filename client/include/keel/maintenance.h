@@ -88,6 +88,12 @@ struct SnapshotChunk {
   std::string version = {};
 };
 
+// A snapshot in a file.
+struct SavedSnapshot {
+  uint64_t bytes = 0;        // Of the file, its digest included.
+  std::string version = {};  // Of the storage it came from; empty from servers that do not say.
+};
+
 enum class DowngradeAction { kValidate, kEnable, kCancel };
 
 struct DowngradeResponse {
@@ -124,6 +130,13 @@ class Maintenance {
   // then returned). The default timeout does not apply: only one in `call` does.
   absl::Status Snapshot(std::string_view endpoint, const std::function<absl::Status(const SnapshotChunk&)>& sink,
                         const CallOptions& call = {});
+
+  // A snapshot of the member in a new or replaced file `path`, complete, verified and on disk, or no change there at
+  // all: it is written as `path`.part first. Blocks like Snapshot(). `progress`, if any, hears of every piece how much
+  // has come and how much is left. kDataLoss: what came does not fit its digest; the codes of files as usual.
+  using SnapshotProgress = std::function<void(uint64_t received_bytes, uint64_t remaining_bytes)>;
+  absl::StatusOr<SavedSnapshot> SaveSnapshot(std::string_view endpoint, const std::string& path,
+                                             const SnapshotProgress& progress = nullptr, const CallOptions& call = {});
 
  private:
   client::Core& core_;
