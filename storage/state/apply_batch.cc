@@ -30,6 +30,13 @@ std::optional<IndexEntry> ApplyBatch::Impl::Latest(std::string_view key) const {
   return generation_->Latest(key);
 }
 
+std::optional<KeyIndex::Latest> ApplyBatch::Impl::LatestWithLineage(std::string_view key) const {
+  if (auto it = keys_.find(key); it != keys_.end()) {
+    return KeyIndex::Latest{.entry = it->second.entry, .lineage = it->second.lineage};
+  }
+  return generation_->LatestWithLineage(key);
+}
+
 bool ApplyBatch::Impl::ReadEntries(const KeyInterval& interval, std::optional<std::string_view> after,
                                    size_t entries_max, EntryChunk* chunk) const {
   if (keys_.empty()) return generation_->ReadEntries(interval, after, entries_max, chunk);
@@ -50,6 +57,23 @@ bool ApplyBatch::Impl::ReadEntries(const KeyInterval& interval, std::optional<st
     for (; it != keys_.end() && interval.Contains(it->first); ++it) chunk->Add(it->first, it->second.entry);
   }
   return done;
+}
+
+bool ApplyBatch::Impl::Count(const KeyInterval& interval, Revision at, IndexCount* count) const {
+  const Revision committed = generation_->point().current;
+  if (keys_.empty() || at <= committed) return generation_->Count(interval, at, count);
+  // What is committed, with the batch's own keys in the place of their committed entries.
+  if (!generation_->Count(interval, committed, count)) return false;
+  for (auto it = keys_.lower_bound(interval.first); it != keys_.end() && interval.Contains(it->first); ++it) {
+    const IndexEntry& entry = it->second.entry;
+    if (it->second.committed_live) --count->live;
+    if (entry.is_live() && entry.create <= at) {
+      ++count->live;
+    } else if (entry.mod.revision > at && entry.has_previous) {
+      count->unsure.push_back(entry);
+    }
+  }
+  return true;
 }
 
 absl::StatusOr<Record> ApplyBatch::Impl::Load(ChangeId change) const {
@@ -94,32 +118,37 @@ ChangeId ApplyBatch::Impl::NextChange() {
   return {.revision = point_.current + 1, .sub = changes_in_entry_++};
 }
 
-void ApplyBatch::Impl::Change(std::string_view key, const std::optional<IndexEntry>& before, IndexEntry entry,
+void ApplyBatch::Impl::Change(std::string_view key, const std::optional<KeyIndex::Latest>& before, IndexEntry entry,
                               Record record) {
+  const bool replaced = before.has_value() && before->entry.is_live();
   if (before.has_value()) {
-    record.previous = before->mod;
-    record.previous_bytes = before->stored_bytes;
+    record.previous = before->entry.mod;
+    record.previous_bytes = before->entry.stored_bytes;
+    record.lineage = before->lineage.Next(before->entry.mod);
+    entry.has_previous = true;
   }
   entry.stored_bytes = StoredBytes(record);
   stored_bytes_ += entry.stored_bytes;
   writes_->AddRecord(entry.mod, record);
 
-  LeaseId lease_before = before.has_value() ? before->lease : LeaseId(0);
   auto [it, added] = keys_.try_emplace(key);
-  if (added) it->second.committed_lease = lease_before;
+  if (added && before.has_value()) {
+    it->second.committed_lease = before->entry.lease;
+    it->second.committed_live = replaced;
+  }
   it->second.entry = entry;
+  it->second.lineage = record.lineage;
   if (entry.lease.value() != 0) attached_[entry.lease].emplace(key);
 
   if (entry_events_ == nullptr) {
     entry_events_ = std::make_shared<RevisionEvents>();
     entry_events_->revision = entry.mod.revision;
   }
-  bool replaced = before.has_value() && before->is_live();
   entry_events_->events.push_back({.type = record.tombstone ? Event::Type::kDelete : Event::Type::kPut,
                                    .change = entry.mod,
                                    .key = std::string(key),
                                    .kv = record.kv,
-                                   .previous = replaced ? before->mod : ChangeId()});
+                                   .previous = replaced ? before->entry.mod : ChangeId()});
   entry_events_->bytes += EventBytes(entry_events_->events.back());
   records_.emplace_back(entry.mod, std::move(record));
 }
@@ -129,8 +158,9 @@ void ApplyBatch::Impl::Change(std::string_view key, const std::optional<IndexEnt
 absl::Status ApplyBatch::Impl::Put(const etcdserverpb::PutRequest& request, etcdserverpb::PutResponse* response) {
   const std::string& key = request.key();
   if (request.lease() != 0 && !Lease(LeaseId(request.lease())).has_value()) return LeaseNotFoundError();
-  std::optional<IndexEntry> before = Latest(key);
-  bool exists = before.has_value() && before->is_live();
+  const std::optional<KeyIndex::Latest> latest = LatestWithLineage(key);
+  const IndexEntry* const before = latest.has_value() ? &latest->entry : nullptr;
+  const bool exists = before != nullptr && before->is_live();
   if (!exists && (request.ignore_value() || request.ignore_lease())) return KeyNotFoundError();
 
   std::optional<Record> previous;
@@ -155,7 +185,7 @@ absl::Status ApplyBatch::Impl::Put(const etcdserverpb::PutRequest& request, etcd
                       .version = entry.version,
                       .value = request.ignore_value() ? previous_fields.value : std::string_view(request.value()),
                       .lease = entry.lease}));
-  Change(key, before, entry, std::move(record));
+  Change(key, latest, entry, std::move(record));
 
   if (response != nullptr) {
     response->mutable_header()->set_revision(revision().value());
@@ -164,12 +194,14 @@ absl::Status ApplyBatch::Impl::Put(const etcdserverpb::PutRequest& request, etcd
   return absl::OkStatus();
 }
 
-void ApplyBatch::Impl::Delete(std::string_view key, const IndexEntry& before) {
+void ApplyBatch::Impl::Delete(std::string_view key) {
+  const std::optional<KeyIndex::Latest> latest = LatestWithLineage(key);
+  KEEL_CHECK(latest.has_value() && latest->entry.is_live()) << "a key to delete that does not exist";
   ChangeId change = NextChange();
   Record record;
   record.tombstone = true;
   record.kv = std::make_shared<const std::string>(EncodeKeyValue({.key = key, .mod = change.revision}));
-  Change(key, before, IndexEntry{.mod = change}, std::move(record));
+  Change(key, latest, IndexEntry{.mod = change}, std::move(record));
 }
 
 absl::Status ApplyBatch::Impl::DeleteRange(const etcdserverpb::DeleteRangeRequest& request,
@@ -211,7 +243,7 @@ absl::Status ApplyBatch::Impl::DeleteRange(const etcdserverpb::DeleteRangeReques
       }
     }
   }
-  for (const auto& [key, entry] : live) Delete(key, entry);
+  for (const auto& [key, entry] : live) Delete(key);
   if (response != nullptr) {
     response->mutable_header()->set_revision(revision().value());
     response->set_deleted(static_cast<int64_t>(live.size()));
@@ -259,11 +291,7 @@ std::vector<std::string> ApplyBatch::Impl::KeysOf(LeaseId id) const {
 absl::Status ApplyBatch::Impl::LeaseRevoke(LeaseId id) {
   KEEL_CHECK(in_entry_);
   if (!Lease(id).has_value()) return LeaseNotFoundError();
-  for (const std::string& key : KeysOf(id)) {
-    std::optional<IndexEntry> entry = Latest(key);
-    KEEL_CHECK(entry.has_value() && entry->is_live()) << "a lease holds a key that does not exist";
-    Delete(key, *entry);
-  }
+  for (const std::string& key : KeysOf(id)) Delete(key);
   leases_[id] = std::nullopt;
   writes_->DeleteMeta(LeaseKey(id));
   return absl::OkStatus();
@@ -348,6 +376,15 @@ absl::StatusOr<std::vector<RevisionEventsPtr>> ApplyBatch::Impl::Commit() {
 }
 
 void ApplyBatch::Impl::Publish() {
+  // An entry that is newer than a reader's point leads it to the older records, so the index may run ahead of the
+  // point; and no lock is held for longer than some dozens of entries take.
+  constexpr size_t kSetAtOnce = 64;
+  for (auto it = keys_.begin(); it != keys_.end();) {
+    absl::MutexLock lock(&generation_->mu);
+    for (size_t n = 0; n < kSetAtOnce && it != keys_.end(); ++n, ++it) {
+      generation_->published.index.Set(it->first, it->second.entry, it->second.lineage);
+    }
+  }
   absl::MutexLock lock(&generation_->mu);
   PublishedState& state = generation_->published;
   state.point = point_;
@@ -364,7 +401,6 @@ void ApplyBatch::Impl::Publish() {
     }
   }
   for (const auto& [key, change] : keys_) {
-    state.index.Set(key, change.entry);
     if (change.entry.lease.value() != 0) state.leases.Move(key, LeaseId(0), change.entry.lease);
   }
   for (auto& [id, member] : members_) state.members[id] = std::move(member);

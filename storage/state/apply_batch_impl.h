@@ -32,7 +32,7 @@ class ApplyBatch::Impl final : public VersionSource {
   std::optional<IndexEntry> Latest(std::string_view key) const override;
   bool ReadEntries(const KeyInterval& interval, std::optional<std::string_view> after, size_t entries_max,
                    EntryChunk* chunk) const override;
-  std::optional<int64_t> LiveKeys(Revision) const override { return std::nullopt; }
+  bool Count(const KeyInterval& interval, Revision at, IndexCount* count) const override;
   absl::StatusOr<Record> Load(ChangeId change) const override;
   absl::Status LoadMany(const std::vector<ChangeId>& changes, std::vector<Record>* records) const override;
 
@@ -62,17 +62,22 @@ class ApplyBatch::Impl final : public VersionSource {
  private:
   struct KeyChange {
     IndexEntry entry;
-    LeaseId committed_lease;  // What the key was attached to before the batch.
+    Lineage lineage;
+    LeaseId committed_lease;      // What the key was attached to before the batch.
+    bool committed_live = false;  // Whether it was there before the batch.
   };
 
+  std::optional<KeyIndex::Latest> LatestWithLineage(std::string_view key) const;
   ChangeId NextChange();
   // Records that `key` changed to `entry`; `before` is its latest entry until now.
-  void Change(std::string_view key, const std::optional<IndexEntry>& before, IndexEntry entry, Record record);
-  void Delete(std::string_view key, const IndexEntry& before);
+  void Change(std::string_view key, const std::optional<KeyIndex::Latest>& before, IndexEntry entry, Record record);
+  // REQUIRES: it is live.
+  void Delete(std::string_view key);
   void SetLease(const LeaseRecord& lease);
   void SetMember(MemberRecord member);
   // Attached keys, ascending, this batch's changes included.
   std::vector<std::string> KeysOf(LeaseId id) const;
+  // Into what readers see, in steps: until the last one they are shown the point before this batch.
   void Publish();
 
   const std::shared_ptr<Generation> generation_;

@@ -32,6 +32,7 @@ absl::StatusOr<Record> ParseRecord(ChangeId change, std::string_view stored) {
   return Record{.tombstone = view->tombstone,
                 .previous = view->previous,
                 .previous_bytes = view->previous_bytes,
+                .lineage = view->lineage,
                 .kv = std::make_shared<const std::string>(view->kv)};
 }
 

@@ -120,11 +120,14 @@ absl::Status Generation::ReadHistory() {
     }
     uint32_t bytes = StoredBytes(it->value());
     published.stored_bytes += bytes;
-    published.index.Set(fields->key, {.mod = *change,
-                                      .stored_bytes = bytes,
-                                      .create = fields->create,
-                                      .version = fields->version,
-                                      .lease = fields->lease});
+    published.index.Set(fields->key,
+                        {.mod = *change,
+                         .stored_bytes = bytes,
+                         .has_previous = record->previous.exists(),
+                         .create = fields->create,
+                         .version = fields->version,
+                         .lease = fields->lease},
+                        record->lineage);
     last = *change;
   }
   KEEL_RETURN_IF_ERROR(it->status("scan of the history"));
@@ -134,14 +137,9 @@ absl::Status Generation::ReadHistory() {
     return Damaged(dir_, absl::StrCat("the history ends at revision ", newest.value(), " but the applied state is at ",
                                       published.point.current.value()));
   }
-  EntryChunk chunk;
-  std::optional<std::string> after;
-  for (bool done = false; !done;) {
-    chunk.Clear();
-    done = published.index.Read({.first = {}, .end = {}, .unbounded = true}, after, 4096, &chunk);
-    for (size_t i = 0; i < chunk.size(); ++i) published.leases.Move(chunk.key(i), LeaseId(0), chunk.entry(i).lease);
-    if (chunk.size() > 0) after = std::string(chunk.key(chunk.size() - 1));
-  }
+  published.index.ForEachLeased([this](std::string_view key, LeaseId lease) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu) {
+    published.leases.Move(key, LeaseId(0), lease);
+  });
   return absl::OkStatus();
 }
 
@@ -156,10 +154,15 @@ bool Generation::ReadEntries(const KeyInterval& interval, std::optional<std::str
   return published.index.Read(interval, after, entries_max, chunk);
 }
 
-std::optional<int64_t> Generation::LiveKeys(Revision at) const {
+std::optional<KeyIndex::Latest> Generation::LatestWithLineage(std::string_view key) const {
   absl::ReaderMutexLock lock(&mu);
-  if (published.point.current != at) return std::nullopt;
-  return static_cast<int64_t>(published.index.live_keys());
+  return published.index.FindLatest(key);
+}
+
+bool Generation::Count(const KeyInterval& interval, Revision at, IndexCount* count) const {
+  constexpr size_t kLeavesUnderOneLock = 64;
+  absl::ReaderMutexLock lock(&mu);
+  return published.index.Count(interval, at, kLeavesUnderOneLock, count);
 }
 
 absl::StatusOr<Record> Generation::Load(ChangeId change) const {

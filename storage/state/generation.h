@@ -54,9 +54,11 @@ class Generation final : public VersionSource {
   std::optional<IndexEntry> Latest(std::string_view key) const override;
   bool ReadEntries(const KeyInterval& interval, std::optional<std::string_view> after, size_t entries_max,
                    EntryChunk* chunk) const override;
-  std::optional<int64_t> LiveKeys(Revision at) const override;
+  bool Count(const KeyInterval& interval, Revision at, IndexCount* count) const override;
   absl::StatusOr<Record> Load(ChangeId change) const override;
   absl::Status LoadMany(const std::vector<ChangeId>& changes, std::vector<Record>* records) const override;
+
+  std::optional<KeyIndex::Latest> LatestWithLineage(std::string_view key) const;
 
   StatePoint point() const;
   // The point a crash now would come back to.

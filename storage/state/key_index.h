@@ -3,68 +3,56 @@
 // The latest version of every key, in key order, in memory: all that a put or a read needs to know before it looks at a
 // value. Older versions are found through the records. A deleted key stays, as a tombstone, until compaction passes it.
 //
+// A B+ tree: slotted pages of entries (index_leaf.h) below inner nodes that count (index_inner.h). Some 25 to 45 bytes
+// a key at the usual lengths.
+//
 // Thread-compatible; its owner guards it. A caller walks it in chunks, so that a lock is held for a bounded number of
-// entries only.
+// entries only. It needs no versions of its own for readers of a fixed revision: an entry that is newer than their
+// revision tells them where the older records are.
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "absl/container/btree_set.h"
-#include "absl/container/flat_hash_set.h"
-#include "absl/hash/hash.h"
-#include "absl/types/compare.h"
-#include "base/string_view.h"
 #include "storage/revision.h"
+#include "storage/state/index_entry.h"
+#include "storage/state/index_inner.h"
+#include "storage/state/index_leaf.h"
+#include "storage/state/index_pages.h"
 #include "storage/state/key_interval.h"
-#include "storage/state/read_view.h"
 
 namespace keel::storage {
 
-struct IndexEntry {
-  ChangeId mod;
-  uint32_t stored_bytes = 0;  // Of the record at `mod`.
-  Revision create{};
-  int64_t version = 0;  // 0: a tombstone.
-  LeaseId lease{};
-
-  bool is_live() const { return version > 0; }
-  KeyFacts facts() const { return {.mod = mod, .create = create, .version = version, .lease = lease}; }
-};
-
-// Copies of consecutive entries, ascending; the keys share one buffer.
-class EntryChunk {
- public:
-  void Clear() {
-    keys_.clear();
-    items_.clear();
-  }
-  void Add(std::string_view key, const IndexEntry& entry) {
-    items_.push_back({.offset = keys_.size(), .size = key.size(), .entry = entry});
-    keys_.append(key);
-  }
-  size_t size() const { return items_.size(); }
-  // Valid until the next change.
-  std::string_view key(size_t i) const { return std::string_view(keys_).substr(items_[i].offset, items_[i].size); }
-  const IndexEntry& entry(size_t i) const { return items_[i].entry; }
-
- private:
-  struct Item {
-    size_t offset;
-    size_t size;
-    IndexEntry entry;
-  };
-  std::string keys_;
-  std::vector<Item> items_;
+// A count in progress.
+struct IndexCount {
+  int64_t live = 0;
+  // Entries that changed later than the revision counted at, and of which only their records can say more.
+  std::vector<IndexEntry> unsure;
+  std::string resume;  // Where to go on, when it is not finished.
 };
 
 class KeyIndex {
  public:
+  KeyIndex() = default;
+  ~KeyIndex();
+  KeyIndex(const KeyIndex&) = delete;
+  KeyIndex& operator=(const KeyIndex&) = delete;
+
   std::optional<IndexEntry> Find(std::string_view key) const;
-  void Set(std::string_view key, const IndexEntry& entry);
+  // With the lineage of the record at its `mod`.
+  struct Latest {
+    IndexEntry entry;
+    Lineage lineage;
+  };
+  std::optional<Latest> FindLatest(std::string_view key) const;
+
+  void Set(std::string_view key, const IndexEntry& entry, const Lineage& lineage);
   // Removes the key if `mod` is still its latest change.
   void Erase(std::string_view key, ChangeId mod);
 
@@ -73,48 +61,61 @@ class KeyIndex {
   bool Read(const KeyInterval& interval, std::optional<std::string_view> after, size_t entries_max,
             EntryChunk* chunk) const;
 
+  // Adds to `count` the keys of the interval that lived at `at`. Looks at no more than about `leaves_max` leaves, which
+  // is only reached where that many changed after `at`; false: go on at `count->resume`.
+  bool Count(const KeyInterval& interval, Revision at, size_t leaves_max, IndexCount* count) const;
+
+  // Calls `visit` for the keys that hold a lease, ascending. Looks at every leaf, but not at every entry.
+  void ForEachLeased(const std::function<void(std::string_view key, LeaseId lease)>& visit) const;
+
   size_t live_keys() const { return live_keys_; }
-  size_t size() const { return by_key_.size(); }
+  size_t size() const { return size_; }
+  size_t memory_bytes() const;
+
+  // Appends leaves that are complete, in key order, to an empty index.
+  class Loader;
 
  private:
-  struct Node {
-    IndexEntry entry;
-    std::string key;
-  };
-  static std::string_view KeyOf(const std::unique_ptr<Node>& node) { return node->key; }
-  static std::string_view KeyOf(const Node* node) { return node->key; }
-  static std::string_view KeyOf(std::string_view key) { return key; }
+  static constexpr size_t kHeightMax = 16;
 
-  struct Hash {
-    using is_transparent = void;
-    template <typename T>
-    size_t operator()(const T& x) const {
-      return absl::Hash<absl::string_view>()(ToAbsl(KeyOf(x)));
-    }
+  // The way from the root to a leaf.
+  struct Path {
+    std::array<IndexInner*, kHeightMax> inner;
+    std::array<size_t, kHeightMax> at;
+    IndexLeaf* leaf = nullptr;
   };
-  struct Same {
-    using is_transparent = void;
-    template <typename A, typename B>
-    bool operator()(const A& a, const B& b) const {
-      return KeyOf(a) == KeyOf(b);
-    }
-  };
-  struct Order {
-    using is_transparent = void;
-    template <typename A, typename B>
-    absl::weak_ordering operator()(const A& a, const B& b) const {
-      int order = KeyOf(a).compare(KeyOf(b));
-      return order < 0   ? absl::weak_ordering::less
-             : order > 0 ? absl::weak_ordering::greater
-                         : absl::weak_ordering::equivalent;
-    }
+  struct Bounds {
+    const std::string_view* first;  // Inclusive; null: none.
+    const std::string_view* end;    // Exclusive; null: none.
   };
 
-  // Most lookups are of single keys that exist: a hash finds them in one step, where the tree takes a comparison, and a
-  // cache miss, per level. The tree is touched only when a key comes or goes, and by reads of intervals.
-  absl::flat_hash_set<std::unique_ptr<Node>, Hash, Same> by_key_;
-  absl::btree_set<const Node*, Order> by_order_;
+  void Descend(std::string_view key, Path* path) const;
+  // To the leaf after path's; false: there is none.
+  bool NextLeaf(Path* path) const;
+  void FirstLeaf(Path* path) const;
+
+  // The slow way of Set(): the leaf is made anew, in one or two pages.
+  void Rebuild(Path* path, size_t slot, bool found, std::string_view key, std::string_view entry);
+  // Puts `node` behind the path's node at `level` (height_ - 1: above the leaves).
+  void InsertBehind(Path* path, size_t level, std::string separator, const IndexInner::Child& child);
+  // Takes the path's leaf, or what has become of it, out of the tree or together with a neighbour.
+  void Shrink(Path* path);
+  void MergeLeaves(IndexInner* parent, size_t left);
+  void RemoveChild(Path* path, size_t level);
+  void UpdateSums(Path* path, int64_t live_delta, Revision newest);
+
+  bool CountBelow(const void* node, size_t level, const Bounds& bounds, Revision at, size_t* leaves_left,
+                  IndexCount* count) const;
+  static void CountLeaf(const IndexLeaf& leaf, const Bounds& bounds, Revision at, IndexCount* count);
+  void Free(void* node, size_t level);
+
+  IndexPages pages_;
+  void* root_ = nullptr;  // Null: empty.
+  size_t height_ = 0;     // Levels of inner nodes above the leaves.
+  size_t inner_nodes_ = 0;
   size_t live_keys_ = 0;
+  size_t size_ = 0;
+  IndexLeaf::Items items_;  // Scratch.
 };
 
 }  // namespace keel::storage

@@ -58,15 +58,23 @@ absl::StatusOr<std::optional<Version>> KeyspaceQuery::VersionAt(const IndexEntry
     if (!latest.is_live()) return std::nullopt;
     return Version{.facts = latest.facts(), .record = std::nullopt};
   }
+  if (!latest.has_previous) return std::nullopt;
   ChangeId change = latest.mod;  // Always a change after `at`.
   while (true) {
     absl::StatusOr<Record> record = source_.Load(change);
     if (!record.ok()) return MustExist(record.status());
-    ChangeId previous = record->previous;
+    const ChangeId previous = record->previous;
     if (!previous.exists()) return std::nullopt;
-    if (previous >= change) return Damaged(change, "points forward");
-    if (previous.revision > at) {
-      change = previous;
+    // The farthest that is still after `at`.
+    ChangeId next = previous;
+    for (size_t level = record->lineage.levels(); level-- > 0;) {
+      if (record->lineage.shortcuts[level].revision <= at) continue;
+      next = record->lineage.shortcuts[level];
+      break;
+    }
+    if (next >= change) return Damaged(change, "points forward");
+    if (next.revision > at) {
+      change = next;
       continue;
     }
     KEEL_ASSIGN_OR_RETURN(KeyValueFields newer, Fields(change, *record));
@@ -82,35 +90,46 @@ absl::StatusOr<std::optional<Version>> KeyspaceQuery::VersionAt(const IndexEntry
   }
 }
 
-absl::Status KeyspaceQuery::Scan(const KeyInterval& interval, Revision at, Next next, Visit visit) const {
-  if (next == Next::kStop) return absl::OkStatus();
+absl::Status KeyspaceQuery::Scan(const KeyInterval& interval, Revision at, size_t entries_hint, Visit visit) const {
   if (interval.single) {
     std::optional<IndexEntry> latest = source_.Latest(interval.first);
     if (!latest.has_value()) return absl::OkStatus();
     KEEL_ASSIGN_OR_RETURN(std::optional<Version> version, VersionAt(*latest, at));
-    if (version.has_value()) visit(interval.first, &*version);
+    if (version.has_value()) visit(interval.first, *std::move(version));
     return absl::OkStatus();
   }
   EntryChunk chunk;
   std::optional<std::string> after;
   while (true) {
     chunk.Clear();
-    bool done = source_.ReadEntries(interval, after, kChunkEntries, &chunk);
+    bool done = source_.ReadEntries(interval, after, std::clamp<size_t>(entries_hint, 1, kChunkEntries), &chunk);
     for (size_t i = 0; i < chunk.size(); ++i) {
-      const IndexEntry& entry = chunk.entry(i);
-      // A life that began by `at` and still goes on was there at `at`, whatever its version then.
-      if (next == Next::kExistence && entry.is_live() && entry.create <= at) {
-        next = visit(chunk.key(i), nullptr);
-      } else {
-        KEEL_ASSIGN_OR_RETURN(std::optional<Version> version, VersionAt(entry, at));
-        if (!version.has_value()) continue;
-        next = visit(chunk.key(i), &*version);
-      }
-      if (next == Next::kStop) return absl::OkStatus();
+      KEEL_ASSIGN_OR_RETURN(std::optional<Version> version, VersionAt(chunk.entry(i), at));
+      if (version.has_value() && !visit(chunk.key(i), *std::move(version))) return absl::OkStatus();
     }
     if (done) return absl::OkStatus();
     after = std::string(chunk.key(chunk.size() - 1));
   }
+}
+
+absl::StatusOr<int64_t> KeyspaceQuery::Count(const KeyInterval& interval, Revision at) const {
+  int64_t total = 0;
+  KeyInterval rest = interval;
+  IndexCount count;
+  std::string first;
+  for (bool done = false; !done;) {
+    count.live = 0;
+    count.unsure.clear();
+    done = source_.Count(rest, at, &count);
+    total += count.live;
+    for (const IndexEntry& entry : count.unsure) {
+      KEEL_ASSIGN_OR_RETURN(std::optional<Version> version, VersionAt(entry, at));
+      if (version.has_value()) ++total;
+    }
+    first = std::move(count.resume);
+    rest.first = first;
+  }
+  return total;
 }
 
 absl::StatusOr<std::optional<KeyFacts>> KeyspaceQuery::Find(std::string_view key) const {
@@ -140,9 +159,8 @@ absl::StatusOr<std::string> KeyspaceQuery::Value(std::string_view key) const {
 absl::Status KeyspaceQuery::ForEach(
     std::string_view key, std::string_view range_end,
     const std::function<bool(std::string_view key, const KeyFacts& facts)>& visit) const {
-  return Scan(IntervalOf(key, range_end), at_, Next::kFacts, [&](std::string_view found, const Version* version) {
-    return visit(found, version->facts) ? Next::kFacts : Next::kStop;
-  });
+  return Scan(IntervalOf(key, range_end), at_, kChunkEntries,
+              [&](std::string_view found, const Version& version) { return visit(found, version.facts); });
 }
 
 // One execution of a RangeRequest: collects what may be shown, keeps no more of it than limit and sort order need, then
@@ -165,34 +183,31 @@ class KeyspaceQuery::RangeRun {
 
   absl::Status Execute(RangeResponse* response) {
     const KeyInterval interval = IntervalOf(request_.key(), request_.range_end());
-    std::optional<int64_t> known_count;
-    if (interval.everything()) known_count = query_.source_.LiveKeys(at_);
-
+    if (request_.count_only()) {
+      KEEL_ASSIGN_OR_RETURN(int64_t count, query_.Count(interval, at_));
+      response->set_count(count);
+      return absl::OkStatus();
+    }
     int64_t count = 0;
-    bool enough = false;  // No more hits are wanted, only the count.
+    bool whole = true;  // The scan reached the end, so what it met is the count.
     absl::Status failure;
-    auto after_visit = [&] {
-      enough = request_.count_only() || taken_ >= take_;
-      if (!enough) return Next::kFacts;
-      return known_count.has_value() ? Next::kStop : Next::kExistence;
-    };
-    Next first = after_visit();
-    KEEL_RETURN_IF_ERROR(query_.Scan(interval, at_, first, [&](std::string_view key, const Version* version) {
+    KEEL_RETURN_IF_ERROR(query_.Scan(interval, at_, take_, [&](std::string_view key, Version version) {
       ++count;
-      if (!enough && PassesFilters(request_, version->facts)) {
-        failure = Take(key, *version);
-        if (!failure.ok()) return Next::kStop;
-      }
-      return after_visit();
+      if (PassesFilters(request_, version.facts)) failure = Take(key, std::move(version));
+      whole = failure.ok() && taken_ < take_;
+      return whole;
     }));
     KEEL_RETURN_IF_ERROR(failure);
+    if (!whole && !interval.single) {
+      KEEL_ASSIGN_OR_RETURN(count, query_.Count(interval, at_));
+    }
     KEEL_RETURN_IF_ERROR(LoadValuesToSort());
     if (sorted_) Sort();
     bool more = limit_ > 0 && hits_.size() > limit_;
     if (more) hits_.resize(limit_);
     KEEL_RETURN_IF_ERROR(Fill(response));
     response->set_more(more);
-    response->set_count(known_count.value_or(count));
+    response->set_count(count);
     return absl::OkStatus();
   }
 
@@ -208,10 +223,10 @@ class KeyspaceQuery::RangeRun {
 
   bool shows_keys_only() const { return request_.keys_only(); }
 
-  absl::Status Take(std::string_view key, const Version& version) {
+  absl::Status Take(std::string_view key, Version version) {
     Hit hit{.facts = version.facts, .order = taken_++, .key = {}, .record = {}};
     if (shows_keys_only()) hit.key = std::string(key);
-    if (by_value_ || !shows_keys_only()) hit.record = version.record;
+    if (by_value_ || !shows_keys_only()) hit.record = std::move(version.record);
     hits_.push_back(std::move(hit));
     if (by_value_ && hits_.size() - with_values_ >= kLoadAtOnce) KEEL_RETURN_IF_ERROR(LoadValuesToSort());
     // The best `wanted_` are kept; the rest goes when it has become as many again.
@@ -282,7 +297,6 @@ class KeyspaceQuery::RangeRun {
   void Sort() { std::sort(hits_.begin(), hits_.end(), Before()); }
 
   absl::Status Fill(RangeResponse* response) {
-    if (request_.count_only()) return absl::OkStatus();
     response->mutable_kvs()->Reserve(static_cast<int>(hits_.size()));
     if (shows_keys_only()) {
       for (Hit& hit : hits_) {

@@ -28,8 +28,8 @@ class VersionSource {
   // As KeyIndex::Read.
   virtual bool ReadEntries(const KeyInterval& interval, std::optional<std::string_view> after, size_t entries_max,
                            EntryChunk* chunk) const = 0;
-  // How many keys live at `at`, when that is known without looking at each.
-  virtual std::optional<int64_t> LiveKeys(Revision at) const = 0;
+  // As KeyIndex::Count, a bounded part at a time.
+  virtual bool Count(const KeyInterval& interval, Revision at, IndexCount* count) const = 0;
   // kNotFound when compacted away.
   virtual absl::StatusOr<Record> Load(ChangeId change) const = 0;
   virtual absl::Status LoadMany(const std::vector<ChangeId>& changes, std::vector<Record>* records) const = 0;
@@ -53,14 +53,14 @@ class KeyspaceQuery {
                        const std::function<bool(std::string_view key, const KeyFacts& facts)>& visit) const;
 
  private:
-  // What the scan must find out about the next key: counting needs less than showing.
-  enum class Next { kFacts, kExistence, kStop };
-  // With kExistence the version may be missing (nullptr) although the key is there.
-  using Visit = absl::FunctionRef<Next(std::string_view key, const Version* version)>;
+  // False: the scan ends here.
+  using Visit = absl::FunctionRef<bool(std::string_view key, Version version)>;
 
   class RangeRun;
 
-  absl::Status Scan(const KeyInterval& interval, Revision at, Next first, Visit visit) const;
+  // The keys that live at `at`, ascending. `entries_hint`: about how many will be looked at.
+  absl::Status Scan(const KeyInterval& interval, Revision at, size_t entries_hint, Visit visit) const;
+  absl::StatusOr<int64_t> Count(const KeyInterval& interval, Revision at) const;
   // The version of the key at `at`, whose latest one is `latest`.
   absl::StatusOr<std::optional<Version>> VersionAt(const IndexEntry& latest, Revision at) const;
 

@@ -1,6 +1,7 @@
 #include "storage/state/record.h"
 
 #include "base/bytes.h"
+#include "storage/state/varint.h"
 
 namespace keel::storage {
 namespace {
@@ -18,11 +19,14 @@ constexpr char kValueTag = 0x2a;
 constexpr char kLeaseTag = 0x30;
 
 void AppendVarint(uint64_t v, std::string* out) {
-  while (v >= 0x80) {
-    out->push_back(static_cast<char>(v | 0x80));
-    v >>= 7;
-  }
-  out->push_back(static_cast<char>(v));
+  char buffer[kVarintBytesMax];
+  out->append(buffer, static_cast<size_t>(PutVarint(v, buffer) - buffer));
+}
+
+size_t VarintBytes(uint64_t v) {
+  size_t bytes = 1;
+  for (; v >= 0x80; v >>= 7) ++bytes;
+  return bytes;
 }
 
 void AppendBytesField(char tag, std::string_view bytes, std::string* out) {
@@ -71,15 +75,8 @@ class WireReader {
 
   uint64_t Varint() {
     uint64_t v = 0;
-    for (int shift = 0; shift < 64; shift += 7) {
-      if (rest_.empty()) break;
-      uint8_t byte = static_cast<uint8_t>(rest_[0]);
-      rest_.remove_prefix(1);
-      v |= static_cast<uint64_t>(byte & 0x7f) << shift;
-      if (byte < 0x80) return v;
-    }
-    ok_ = false;
-    return 0;
+    if (!TakeVarint(&rest_, &v)) ok_ = false;
+    return v;
   }
 
   std::string_view Fail() {
@@ -151,6 +148,11 @@ std::string EncodeRecordHeader(const Record& record) {
     AppendLittleEndian64(static_cast<uint64_t>(record.previous.revision.value()), &header);
     AppendLittleEndian32(static_cast<uint32_t>(record.previous.sub), &header);
     AppendLittleEndian32(record.previous_bytes, &header);
+    AppendVarint(record.lineage.depth, &header);
+    for (size_t level = 0; level < record.lineage.levels(); ++level) {
+      AppendVarint(static_cast<uint64_t>(record.lineage.shortcuts[level].revision.value()), &header);
+      AppendVarint(static_cast<uint32_t>(record.lineage.shortcuts[level].sub), &header);
+    }
   }
   return header;
 }
@@ -169,14 +171,30 @@ std::optional<RecordView> DecodeRecord(std::string_view stored) {
     record.previous_bytes = ReadLittleEndian32(stored.data() + 12);
     if (!record.previous.exists() || record.previous.sub < 0) return std::nullopt;
     stored.remove_prefix(kPreviousBytes);
+    if (!TakeVarint(&stored, &record.lineage.depth) || record.lineage.depth == 0) return std::nullopt;
+    for (size_t level = 0; level < record.lineage.levels(); ++level) {
+      uint64_t revision, sub;
+      if (!TakeVarint(&stored, &revision) || !TakeVarint(&stored, &sub)) return std::nullopt;
+      if (revision == 0 || revision > INT64_MAX || sub > INT32_MAX) return std::nullopt;
+      record.lineage.shortcuts[level] = {.revision = Revision(static_cast<int64_t>(revision)),
+                                         .sub = static_cast<int32_t>(sub)};
+    }
   }
   record.kv = stored;
   return record;
 }
 
 uint32_t StoredBytes(const Record& record) {
-  return static_cast<uint32_t>(kRecordKeyBytes + 1 + (record.previous.exists() ? kPreviousBytes : 0) +
-                               record.kv->size());
+  size_t bytes = kRecordKeyBytes + 1 + record.kv->size();
+  if (record.previous.exists()) {
+    bytes += kPreviousBytes + VarintBytes(record.lineage.depth);
+    for (size_t level = 0; level < record.lineage.levels(); ++level) {
+      const ChangeId& shortcut = record.lineage.shortcuts[level];
+      bytes += VarintBytes(static_cast<uint64_t>(shortcut.revision.value())) +
+               VarintBytes(static_cast<uint32_t>(shortcut.sub));
+    }
+  }
+  return static_cast<uint32_t>(bytes);
 }
 
 uint32_t StoredBytes(std::string_view stored) { return static_cast<uint32_t>(kRecordKeyBytes + stored.size()); }

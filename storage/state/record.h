@@ -4,10 +4,12 @@
 //
 //   key    revision (8 bytes, big-endian), sub (4 bytes, big-endian)
 //   value  flags (1 byte); if kHasPrevious: previous revision (8, little-endian), previous sub (4), previous's stored
-//          bytes (4); then the exact wire bytes of mvccpb.KeyValue. A tombstone's carry key and mod_revision only.
+//          bytes (4), depth (varint), for each level it has passed a shortcut: revision, sub (varints); then the exact
+//          wire bytes of mvccpb.KeyValue. A tombstone's carry key and mod_revision only.
 //
 // `previous` is the record of the same key before this one, also across a delete: following it leads to every older
-// version. A record never changes, so a copy of it needs no invalidation.
+// version, and the shortcuts lead there in few steps (lineage.h). A record never changes, so a copy of it needs no
+// invalidation.
 
 #include <cstdint>
 #include <memory>
@@ -18,6 +20,7 @@
 #include "absl/status/statusor.h"
 #include "proto/kv.pb.h"
 #include "storage/revision.h"
+#include "storage/state/lineage.h"
 
 namespace keel::storage {
 
@@ -42,6 +45,7 @@ struct Record {
   bool tombstone = false;
   ChangeId previous;            // !exists() when there is none.
   uint32_t previous_bytes = 0;  // StoredBytes() of it; tells how much its removal frees.
+  Lineage lineage;              // Depth 0: there is no previous one.
   std::shared_ptr<const std::string> kv;
 };
 
@@ -58,6 +62,7 @@ struct RecordView {
   bool tombstone = false;
   ChangeId previous;
   uint32_t previous_bytes = 0;
+  Lineage lineage;
   std::string_view kv;
 };
 std::optional<RecordView> DecodeRecord(std::string_view stored);

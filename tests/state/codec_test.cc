@@ -26,15 +26,37 @@ TEST(RecordCodecTest, HeaderNamesThePreviousRecord) {
   record.tombstone = true;
   record.previous = {Revision(0x0a0b), 2};
   record.previous_bytes = 77;
-  EXPECT_EQ(Hex(EncodeRecordHeader(record)), "030b0a000000000000020000004d000000");
+  record.lineage.depth = 1;
+  EXPECT_EQ(Hex(EncodeRecordHeader(record)), "030b0a000000000000020000004d00000001");
   std::optional<RecordView> view = DecodeRecord(EncodeRecordHeader(record) + *record.kv);
   ASSERT_TRUE(view.has_value());
   EXPECT_TRUE(view->tombstone);
   EXPECT_EQ(view->previous, record.previous);
   EXPECT_EQ(view->previous_bytes, 77u);
   EXPECT_EQ(view->kv, "kv");
-  EXPECT_EQ(StoredBytes(record), 12u + 17u + 2u);
+  EXPECT_EQ(StoredBytes(record), 12u + 18u + 2u);
   EXPECT_EQ(StoredBytes(EncodeRecordHeader(record) + *record.kv), StoredBytes(record));
+}
+
+TEST(RecordCodecTest, ADeepRecordHasShortcutsToItsOlderOnes) {
+  Record record;
+  record.kv = std::make_shared<const std::string>("kv");
+  record.previous = {Revision(0x0a0b), 0};
+  record.lineage.depth = 257;
+  record.lineage.shortcuts[0] = {Revision(0x0a0b), 0};
+  record.lineage.shortcuts[1] = {Revision(5), 3};
+  const std::string header = EncodeRecordHeader(record);
+  EXPECT_EQ(Hex(header),
+            "020b0a0000000000000000000000000000"
+            "8102"
+            "8b1400"
+            "0503");
+  std::optional<RecordView> view = DecodeRecord(header + *record.kv);
+  ASSERT_TRUE(view.has_value());
+  EXPECT_EQ(view->lineage, record.lineage);
+  EXPECT_EQ(view->kv, "kv");
+  EXPECT_EQ(StoredBytes(header + *record.kv), StoredBytes(record));
+  for (size_t cut = 1; cut < header.size(); ++cut) EXPECT_FALSE(DecodeRecord(header.substr(0, cut)).has_value()) << cut;
 }
 
 TEST(RecordCodecTest, DamageIsNoticed) {
