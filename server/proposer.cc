@@ -2,10 +2,10 @@
 
 #include <array>
 #include <atomic>
+#include <map>
 #include <string>
 #include <thread>
 #include <utility>
-#include <vector>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/synchronization/mutex.h"
@@ -24,8 +24,8 @@ absl::Status TooManyRequests() { return absl::ResourceExhaustedError("etcdserver
 class ProposerImpl final : public Proposer {
  public:
   ProposerImpl(const Options& options, uint64_t member_id, const Clock* clock)
-      : options_(options), clock_(clock), first_id_(FirstId(member_id)), next_id_(first_id_) {
-    timer_ = std::thread([this] { RunTimer(); });
+      : options_(options), clock_(clock), first_id_(FirstId(options, member_id)), next_id_(first_id_) {
+    if (options_.drive == Drive::kThread) timer_ = std::thread([this] { RunTimer(); });
   }
   ~ProposerImpl() override { Stop(); }
 
@@ -76,6 +76,10 @@ class ProposerImpl final : public Proposer {
     }
   }
 
+  void Poll() override {
+    for (Shard& shard : shards_) EndOverdue(&shard);
+  }
+
   void Stop() override {
     {
       absl::MutexLock lock(&timer_mutex_);
@@ -111,8 +115,8 @@ class ProposerImpl final : public Proposer {
 
   // A random number for this incarnation of the process in the upper half and a counter in the lower one. The counter
   // may run over into the upper half: what matters is that nobody else counts there.
-  static uint64_t FirstId(uint64_t member_id) {
-    Random random(Random::EntropySeed() ^ member_id);
+  static uint64_t FirstId(const Options& options, uint64_t member_id) {
+    Random random((options.seed.has_value() ? *options.seed : Random::EntropySeed()) ^ member_id);
     return (random.Below(uint64_t{1} << 32) << 32) | 1;
   }
   bool IsOurs(uint64_t id) const { return id - first_id_ < next_id_.load(std::memory_order_relaxed) - first_id_; }
@@ -157,14 +161,14 @@ class ProposerImpl final : public Proposer {
     absl::MutexLock lock(&timer_mutex_);
     while (!timer_mutex_.AwaitWithTimeout(absl::Condition(&stopping_), options_.timer_tick)) {
       timer_mutex_.Unlock();
-      for (Shard& shard : shards_) EndOverdue(&shard);
+      Poll();
       timer_mutex_.Lock();
     }
   }
 
   void EndOverdue(Shard* shard) {
     const absl::Time now = clock_->Now();
-    std::vector<Call> overdue;
+    std::map<uint64_t, Call> overdue;  // In the order of their submission.
     {
       absl::MutexLock lock(&shard->mutex);
       if (shard->earliest > now) return;
@@ -172,7 +176,7 @@ class ProposerImpl final : public Proposer {
       for (auto it = shard->calls.begin(); it != shard->calls.end();) {
         auto call = it++;
         if (call->second.deadline <= now) {
-          overdue.push_back(std::move(call->second));
+          overdue.emplace(call->first, std::move(call->second));
           shard->calls.erase(call);
         } else {
           shard->earliest = std::min(shard->earliest, call->second.deadline);
@@ -180,7 +184,7 @@ class ProposerImpl final : public Proposer {
       }
     }
     waiting_.fetch_sub(overdue.size(), std::memory_order_relaxed);
-    for (Call& call : overdue) call.done(WhyLate(call.submitted));
+    for (auto& [id, call] : overdue) call.done(WhyLate(call.submitted));
   }
 
   absl::Status WhyLate(absl::Time submitted) const {

@@ -2,12 +2,15 @@
 
 // Submits commands to Raft and hands each result, once applied here, to the call that waits for it.
 
+#include <cstdint>
 #include <memory>
+#include <optional>
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "base/clock.h"
+#include "base/drive.h"
 #include "proto/command.pb.h"
 #include "raft/node.h"
 #include "server/apply/apply_result.h"
@@ -24,6 +27,9 @@ class Proposer {
     absl::Duration election_timeout = absl::Seconds(1);
     // How often deadlines are looked at; a call may overstay its deadline by as much.
     absl::Duration timer_tick = absl::Milliseconds(50);
+    Drive drive = Drive::kThread;
+    // Where the numbering of requests starts: two incarnations of a member must differ. nullopt: by chance.
+    std::optional<uint64_t> seed;
   };
 
   // OK carries the applied result, whose own status may be an error. Not OK: the command was not applied as far as this
@@ -53,6 +59,8 @@ class Proposer {
 
   // --- For raft events and shutdown.
   virtual void OnLeadership(raft::Role role, raft::Term term, raft::MemberId leader) = 0;
+  // Ends overdue calls. With Drive::kOwner, about every `timer_tick`.
+  virtual void Poll() = 0;
   // Every waiting call gets "etcdserver: server stopped"; later ones too. Idempotent, blocks until the timer has ended.
   virtual void Stop() = 0;
 };

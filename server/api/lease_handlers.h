@@ -14,7 +14,9 @@ namespace keel::server {
 class LeaseHandlers {
  public:
   // `base` outlives it and every call.
-  explicit LeaseHandlers(const ApiBase* base) : base_(base), random_(Random::EntropySeed()) {}
+  explicit LeaseHandlers(const ApiBase* base) : LeaseHandlers(base, Random::EntropySeed()) {}
+  // `seed` chooses the ids of leases that come without one.
+  LeaseHandlers(const ApiBase* base, uint64_t seed) : base_(base), random_(seed) {}
 
   void LeaseGrant(const Call& call, const etcdserverpb::LeaseGrantRequest& request,
                   etcdserverpb::LeaseGrantResponse* response, Done done);

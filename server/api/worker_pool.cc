@@ -19,6 +19,7 @@ WorkerPool::~WorkerPool() {
 }
 
 void WorkerPool::Run(absl::AnyInvocable<void()> task) {
+  if (threads_.empty()) return task();
   absl::MutexLock lock(&mu_);
   tasks_.push_back(std::move(task));
   // A busy worker looks at the queue again before it waits, so a wake-up is only worth its price for an idle one.

@@ -17,6 +17,7 @@ namespace keel::server {
 // call and a call has at most one, so the bound on calls is the bound here.
 class WorkerPool {
  public:
+  // 0: tasks run at once, on the thread that brings them.
   explicit WorkerPool(int threads);
   // Runs what is queued, then ends. Nothing may be added any more.
   ~WorkerPool();

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <vector>
 
@@ -25,6 +26,7 @@ struct LeaseCall {
   };
   using Done = absl::AnyInvocable<void(absl::StatusOr<LeaseTimeToLive>)>;
 
+  uint64_t serial = 0;  // Order of arrival.
   Kind kind = Kind::kRenew;
   Route route = Route::kAnywhere;
   storage::LeaseId id;

@@ -8,8 +8,9 @@
 #include <utility>
 #include <variant>
 
+#include "absl/container/btree_map.h"
+#include "absl/container/btree_set.h"
 #include "absl/container/flat_hash_map.h"
-#include "absl/container/flat_hash_set.h"
 #include "absl/synchronization/mutex.h"
 #include "base/check.h"
 #include "base/log.h"
@@ -54,7 +55,7 @@ class LeaseKeeperImpl final : public LeaseKeeper {
 
   void Start() override {
     KEEL_CHECK(node_ != nullptr) << "Start before Attach";
-    worker_ = std::thread([this] { Run(); });
+    if (options_.drive == Drive::kThread) worker_ = std::thread([this] { Run(); });
   }
 
   void Stop() override {
@@ -73,6 +74,12 @@ class LeaseKeeperImpl final : public LeaseKeeper {
       ending_.clear();
     }
     for (Action& action : actions) action();
+  }
+
+  bool Poll() override {
+    if (Turn()) Promote();
+    absl::MutexLock lock(&mutex_);
+    return work_ && !stopping_;
   }
 
   int64_t minimum_ttl() const override {
@@ -177,6 +184,11 @@ class LeaseKeeperImpl final : public LeaseKeeper {
   using Action = absl::AnyInvocable<void()>;
   using Actions = std::vector<Action>;
   using LeaseChange = std::variant<storage::LeaseRecord, storage::LeaseId>;
+  // By lease: their order goes into the log.
+  using ClearingCalls = absl::btree_map<storage::LeaseId, std::vector<LeaseCallPtr>>;
+  struct BySerial {
+    bool operator()(const LeaseCallPtr& a, const LeaseCallPtr& b) const { return a->serial < b->serial; }
+  };
 
   static LeaseCall::Done TtlOnly(absl::AnyInvocable<void(absl::StatusOr<int64_t>)> done) {
     return [done = std::move(done)](absl::StatusOr<LeaseTimeToLive> answer) mutable {
@@ -203,6 +215,7 @@ class LeaseKeeperImpl final : public LeaseKeeper {
       } else if (open_.size() >= options_.calls_max) {
         refusal = absl::ResourceExhaustedError("etcdserver: too many requests");
       } else {
+        call->serial = next_serial_++;
         open_.insert(call);
         earliest_deadline_ = std::min(earliest_deadline_, deadline);
         queued_.push_back(call);
@@ -237,19 +250,27 @@ class LeaseKeeperImpl final : public LeaseKeeper {
   // --- The worker.
 
   void Run() {
-    bool running = true;
-    while (running) {
-      Actions actions;
+    while (true) {
       {
         absl::MutexLock lock(&mutex_);
         mutex_.AwaitWithTimeout(absl::Condition(&work_), NextLook());
-        work_ = false;
-        running = !stopping_;
-        if (running) Work(&actions);
       }
-      for (Action& action : actions) action();
-      if (running) Promote();
+      if (!Turn()) return;
+      Promote();
     }
+  }
+
+  // False: stopping.
+  bool Turn() {
+    Actions actions;
+    {
+      absl::MutexLock lock(&mutex_);
+      work_ = false;
+      if (stopping_) return false;
+      Work(&actions);
+    }
+    for (Action& action : actions) action();
+    return true;
   }
 
   absl::Duration NextLook() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
@@ -405,7 +426,7 @@ class LeaseKeeperImpl final : public LeaseKeeper {
       for (const LeaseCallPtr& call : group->calls) Requeue(call, absl::InfinitePast());
       return;
     }
-    absl::flat_hash_map<storage::LeaseId, std::vector<LeaseCallPtr>> to_clear;
+    ClearingCalls to_clear;
     for (const LeaseCallPtr& call : group->calls) {
       if (call->stage == Stage::kDone) continue;
       if (call->kind == Kind::kTimeToLive) {
@@ -424,8 +445,7 @@ class LeaseKeeperImpl final : public LeaseKeeper {
             .granted_ttl = facts->granted_ttl};
   }
 
-  void ServeRenewal(const LeaseCallPtr& call, absl::Time now,
-                    absl::flat_hash_map<storage::LeaseId, std::vector<LeaseCallPtr>>* to_clear, Actions* actions)
+  void ServeRenewal(const LeaseCallPtr& call, absl::Time now, ClearingCalls* to_clear, Actions* actions)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     int64_t ttl = 0;
     switch (table_.Renew(call->id, now, &ttl)) {
@@ -449,8 +469,7 @@ class LeaseKeeperImpl final : public LeaseKeeper {
   }
 
   // The holder may rely on the full TTL only when a successor would grant it, too.
-  void ClearCheckpoints(absl::flat_hash_map<storage::LeaseId, std::vector<LeaseCallPtr>> calls, absl::Time now,
-                        Actions* actions) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+  void ClearCheckpoints(ClearingCalls calls, absl::Time now, Actions* actions) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     struct Cleared {
       storage::LeaseId id;
       LeaseTable::Facts facts;
@@ -649,7 +668,8 @@ class LeaseKeeperImpl final : public LeaseKeeper {
   uint64_t seen_epoch_ ABSL_GUARDED_BY(mutex_) = 1;  // By the worker.
 
   // Calls: all, those to be sent on their way, and those that wait for the end of their lease.
-  absl::flat_hash_set<LeaseCallPtr> open_ ABSL_GUARDED_BY(mutex_);
+  absl::btree_set<LeaseCallPtr, BySerial> open_ ABSL_GUARDED_BY(mutex_);
+  uint64_t next_serial_ ABSL_GUARDED_BY(mutex_) = 0;
   absl::Time earliest_deadline_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();  // No open call's is earlier.
   std::deque<LeaseCallPtr> queued_ ABSL_GUARDED_BY(mutex_);
   absl::flat_hash_map<storage::LeaseId, std::vector<LeaseCallPtr>> ending_ ABSL_GUARDED_BY(mutex_);

@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "base/clock.h"
+#include "base/drive.h"
 #include "raft/node.h"
 #include "server/proposer.h"
 #include "storage/state/state_store.h"
@@ -45,6 +46,7 @@ class LeaseKeeper {
     absl::Duration checkpoint_interval = absl::Minutes(5);
     // Renewals and look-ups in progress; beyond it "etcdserver: too many requests".
     size_t calls_max = 100000;
+    Drive drive = Drive::kThread;
   };
 
   static std::unique_ptr<LeaseKeeper> Create(const Options& options, raft::MemberId self, const Clock* clock,
@@ -56,6 +58,10 @@ class LeaseKeeper {
   // kUnavailable "etcdserver: server stopped".
   virtual void Start() = 0;
   virtual void Stop() = 0;
+
+  // Looks at what has come in and what is due. With Drive::kOwner, after every call of others and every few
+  // milliseconds. True: look again at once.
+  virtual bool Poll() = 0;
 
   // Smallest TTL granted, in seconds: ceil(1.5 * election timeout).
   virtual int64_t minimum_ttl() const = 0;

@@ -30,10 +30,11 @@ class FollowerHandle final : public OwnershipQueue::Follower {
 
 class OwnershipQueueImpl final : public OwnershipQueue {
  public:
-  OwnershipQueueImpl(const Member* member, const Options& options) : core_(member, options.calls_max) {}
+  OwnershipQueueImpl(const Member* member, const Options& options) : core_(member, options) {}
   ~OwnershipQueueImpl() override { Stop(); }
 
   void Stop() override { core_.Stop(); }
+  bool Poll() override { return core_.Poll(); }
 
   std::shared_ptr<PendingCall> AwaitTurn(TurnRequest request,
                                          absl::AnyInvocable<void(absl::StatusOr<Turn>)> done) override {

@@ -9,12 +9,14 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "base/drive.h"
 #include "proto/kv.pb.h"
 #include "server/lock/pending_call.h"
 #include "server/member.h"
@@ -54,6 +56,8 @@ class OwnershipQueue {
  public:
   struct Options {
     size_t calls_max = 100000;  // Calls in progress; beyond it "etcdserver: too many requests".
+    Drive drive = Drive::kThread;
+    std::optional<uint64_t> seed;  // Of lease ids it chooses; nullopt: by chance.
   };
 
   // `member` and what it points to outlive it; its hub has been started before the first call.
@@ -64,6 +68,9 @@ class OwnershipQueue {
   // Every call in progress gets kUnavailable "etcdserver: server stopped", later ones too. To be called before
   // proposer, hub and node are stopped. Idempotent, blocks until the thread has ended.
   virtual void Stop() = 0;
+
+  // With Drive::kOwner, after every call of others: does what the thread would. True: call again.
+  virtual bool Poll() = 0;
 
   // Queues a key and waits until no key under the prefix is older. Not OK: the key is gone or on its way out, unless
   // its proposal timed out, in which case it may stand in line as long as its lease lives.

@@ -3,8 +3,6 @@
 #include <utility>
 #include <vector>
 
-#include "server/lock/ownership_queue.h"
-
 namespace keel::server {
 
 QueueCall::QueueCall(QueueCore* core) : core_(core), thread_(core->thread()) {}
@@ -13,8 +11,12 @@ void QueueCall::Cancel() {
   Post([self = shared_from_this()] { self->Abort(absl::CancelledError("context canceled")); });
 }
 
-QueueCore::QueueCore(const Member* member, size_t calls_max) : member_(member), calls_max_(calls_max) {
+QueueCore::QueueCore(const Member* member, const OwnershipQueue::Options& options)
+    : member_(member),
+      calls_max_(options.calls_max),
+      random_(options.seed.has_value() ? *options.seed : Random::EntropySeed()) {
   thread_->Start(
+      options.drive,
       [this] {
         if (watches_ != nullptr) watches_->Poll();
       },

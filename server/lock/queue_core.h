@@ -14,6 +14,7 @@
 #include "proto/command.pb.h"
 #include "server/apply/apply_result.h"
 #include "server/lock/key_watches.h"
+#include "server/lock/ownership_queue.h"
 #include "server/lock/pending_call.h"
 #include "server/lock/queue_thread.h"
 #include "server/member.h"
@@ -51,10 +52,12 @@ class QueueCall : public PendingCall, public std::enable_shared_from_this<QueueC
 // Members say from where they may be used.
 class QueueCore {
  public:
-  QueueCore(const Member* member, size_t calls_max);
+  QueueCore(const Member* member, const OwnershipQueue::Options& options);
   ~QueueCore() { Stop(); }
 
   const Member& member() const { return *member_; }
+
+  bool Poll() { return thread_->Poll(); }
 
   // --- Any thread.
 
@@ -85,7 +88,7 @@ class QueueCore {
   std::atomic<size_t> call_count_{0};
   absl::flat_hash_set<std::shared_ptr<QueueCall>> calls_;
   std::unique_ptr<KeyWatches> watches_;  // Opened by the first that watches.
-  Random random_{Random::EntropySeed()};
+  Random random_;
   const std::shared_ptr<QueueThread> thread_ = std::make_shared<QueueThread>();
 };
 

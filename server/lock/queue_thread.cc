@@ -4,9 +4,19 @@
 
 namespace keel::server {
 
-void QueueThread::Start(Task poll, Task at_end) {
-  thread_ = std::thread([this, poll = std::move(poll), at_end = std::move(at_end)]() mutable {
-    Run(std::move(poll), std::move(at_end));
+void QueueThread::Start(Drive drive, Task poll, Task at_end) {
+  poll_ = std::move(poll);
+  at_end_ = std::move(at_end);
+  if (drive == Drive::kOwner) return;
+  thread_ = std::thread([this] {
+    bool running = true;
+    while (running) {
+      {
+        absl::MutexLock lock(&mutex_);
+        mutex_.Await(absl::Condition(&wake_));
+      }
+      running = RunGroup();
+    }
   });
 }
 
@@ -23,30 +33,44 @@ void QueueThread::RequestPoll() {
   wake_ = true;
 }
 
+bool QueueThread::Poll() {
+  {
+    absl::MutexLock lock(&mutex_);
+    if (!wake_) return false;
+  }
+  const bool running = RunGroup();
+  absl::MutexLock lock(&mutex_);
+  return running && wake_;
+}
+
 void QueueThread::Stop() {
   {
     absl::MutexLock lock(&mutex_);
     stopping_ = wake_ = true;
   }
-  if (thread_.joinable()) thread_.join();
+  if (thread_.joinable()) {
+    thread_.join();
+  } else if (at_end_) {
+    RunGroup();
+  }
 }
 
-void QueueThread::Run(Task poll, Task at_end) {
-  while (true) {
-    std::deque<Task> tasks;
-    bool stopping = false;
-    {
-      absl::MutexLock lock(&mutex_);
-      mutex_.Await(absl::Condition(&wake_));
-      wake_ = false;
-      tasks.swap(tasks_);
-      stopping = stopping_;
-    }
-    for (Task& task : tasks) task();
-    if (stopping) break;
-    poll();
+bool QueueThread::RunGroup() {
+  std::deque<Task> tasks;
+  bool stopping = false;
+  {
+    absl::MutexLock lock(&mutex_);
+    wake_ = false;
+    tasks.swap(tasks_);
+    stopping = stopping_;
   }
-  at_end();
+  for (Task& task : tasks) task();
+  if (stopping) {
+    if (Task at_end = std::exchange(at_end_, nullptr)) at_end();
+    return false;
+  }
+  poll_();
+  return true;
 }
 
 }  // namespace keel::server

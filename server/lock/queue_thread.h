@@ -6,6 +6,7 @@
 
 #include "absl/functional/any_invocable.h"
 #include "absl/synchronization/mutex.h"
+#include "base/drive.h"
 
 namespace keel::server {
 
@@ -18,8 +19,12 @@ class QueueThread {
   QueueThread() = default;
   ~QueueThread() { Stop(); }
 
-  // `poll` runs after every group of tasks as well; `at_end` last of all. All on the thread.
-  void Start(Task poll, Task at_end);
+  // `poll` runs after every group of tasks as well; `at_end` last of all. All on the thread; with Drive::kOwner there
+  // is none, and they run in Poll() and Stop().
+  void Start(Drive drive, Task poll, Task at_end);
+
+  // Runs what has been posted, if anything has happened. True: something has happened again meanwhile.
+  bool Poll();
 
   // False, and the task is dropped unrun, once stopping.
   bool Post(Task task);
@@ -29,7 +34,11 @@ class QueueThread {
   void Stop();
 
  private:
-  void Run(Task poll, Task at_end);
+  // False: stopping, and nothing is left.
+  bool RunGroup();
+
+  Task poll_;    // The thread's.
+  Task at_end_;  // Likewise; empty when it has run.
 
   absl::Mutex mutex_;
   std::deque<Task> tasks_ ABSL_GUARDED_BY(mutex_);

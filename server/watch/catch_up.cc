@@ -37,11 +37,21 @@ void WatchHubImpl::Run() {
       auto work = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return stopped_ || poked_ || !lagging_.empty(); };
       mu_.AwaitWithTimeout(absl::Condition(&work), ticking_.empty() ? absl::InfiniteDuration() : resolution);
       if (stopped_) return;
-      poked_ = false;
-      TickProgress();
     }
-    CatchUpOnce();
+    Poll();
   }
+}
+
+bool WatchHubImpl::Poll() {
+  {
+    absl::MutexLock lock(&mu_);
+    if (stopped_) return false;
+    poked_ = false;
+    TickProgress();
+  }
+  CatchUpOnce();
+  absl::MutexLock lock(&mu_);
+  return !stopped_ && !lagging_.empty();
 }
 
 void WatchHubImpl::TickProgress() {

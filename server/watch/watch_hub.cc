@@ -49,7 +49,7 @@ WatchHubImpl::WatchHubImpl(const Options& options, storage::StateStore* store, c
       clock_(*clock),
       published_(store->current_revision()),
       ring_(options.ring_bytes_max, published_ + 1),
-      jitter_(Random::EntropySeed()) {}
+      jitter_(options.seed.has_value() ? *options.seed : Random::EntropySeed()) {}
 
 WatchHubImpl::~WatchHubImpl() {
   Stop();
@@ -62,7 +62,7 @@ void WatchHubImpl::Start() {
   KEEL_CHECK(!started_);
   if (stopped_) return;
   started_ = true;
-  thread_ = std::thread([this] { Run(); });
+  if (options_.drive == Drive::kThread) thread_ = std::thread([this] { Run(); });
 }
 
 void WatchHubImpl::Stop() {

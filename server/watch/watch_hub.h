@@ -8,10 +8,12 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "absl/time/time.h"
 #include "base/clock.h"
+#include "base/drive.h"
 #include "proto/etcdserver_watch.pb.h"
 #include "storage/event.h"
 #include "storage/state/state_store.h"
@@ -46,6 +48,8 @@ class WatchHub {
     size_t stream_buffer_bytes_max = 4u << 20;  // Undelivered events of one stream before its watchers lag.
     size_t fragment_bytes = 2u << 20;           // Responses at least this large are split when the watcher allows it.
     absl::Duration progress_interval = absl::Minutes(10);  // --watch-progress-notify-interval
+    Drive drive = Drive::kThread;
+    std::optional<uint64_t> seed;  // Spreads periodic progress; nullopt: by chance.
   };
 
   static std::unique_ptr<WatchHub> Create(const Options& options, storage::StateStore* store, const Clock* clock);
@@ -54,6 +58,9 @@ class WatchHub {
   // Starts the catch-up and progress thread. Stop() ends it and closes every stream (Next gives nothing more);
   // idempotent, blocks.
   virtual void Start() = 0;
+  // One round of catching up, and progress that is due. With Drive::kOwner, after every call of others and now and
+  // then. True: watchers still lag, call again.
+  virtual bool Poll() = 0;
   virtual void Stop() = 0;
 
   // `ready` is called on any thread, possibly while hub locks are held: it must only schedule. Not called any more when

@@ -37,6 +37,7 @@ class WatchHubImpl final : public WatchHub {
   ~WatchHubImpl() override;
 
   void Start() override;
+  bool Poll() override;
   void Stop() override;
   std::unique_ptr<WatchStream> OpenStream(std::function<void()> ready) override;
   void Publish(const std::vector<storage::RevisionEventsPtr>& revisions) override;

@@ -41,6 +41,7 @@ class RecordingProposer final : public Proposer {
     completed.push_back(std::move(text));
   }
   void OnLeadership(raft::Role, raft::Term, raft::MemberId) override { ++leaderships; }
+  void Poll() override {}
   void Stop() override {}
 
   std::vector<Command> submitted;
@@ -54,6 +55,7 @@ class RecordingLeases final : public LeaseKeeper {
   void Attach(raft::Node*, Proposer*, LeaseForwarder*) override {}
   void Start() override {}
   void Stop() override {}
+  bool Poll() override { return false; }
   int64_t minimum_ttl() const override { return 2; }
   void Renew(storage::LeaseId, absl::Time, absl::AnyInvocable<void(absl::StatusOr<int64_t>)>) override {}
   void RenewAsLeader(std::vector<storage::LeaseId>, absl::Time,
@@ -76,6 +78,7 @@ class RecordingLeases final : public LeaseKeeper {
 class RecordingHub final : public WatchHub {
  public:
   void Start() override {}
+  bool Poll() override { return false; }
   void Stop() override {}
   std::unique_ptr<WatchStream> OpenStream(std::function<void()>) override { return nullptr; }
   void Publish(const std::vector<storage::RevisionEventsPtr>& revisions) override {

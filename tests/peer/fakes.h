@@ -104,6 +104,7 @@ class FakeLeaseKeeper final : public LeaseKeeper {
   void Attach(raft::Node*, Proposer*, LeaseForwarder*) override {}
   void Start() override {}
   void Stop() override {}
+  bool Poll() override { return false; }
   int64_t minimum_ttl() const override { return 2; }
   void Renew(storage::LeaseId, absl::Time, absl::AnyInvocable<void(absl::StatusOr<int64_t>)>) override {}
   void RenewAsLeader(std::vector<storage::LeaseId> ids, absl::Time deadline,
