@@ -113,7 +113,8 @@ absl::StatusOr<std::unique_ptr<storage::StateStore>> OpenStore(const storage::Da
 absl::Status OpenFresh(storage::RaftLogObserver* observer, Bootstrapped* out) {
   KEEL_ASSIGN_OR_RETURN(out->log, OpenLog(*out->data_dir, observer));
   KEEL_ASSIGN_OR_RETURN(out->store, OpenStore(*out->data_dir));
-  if (out->log->last_index().value() > 0 || out->store->applied().index > 0) {
+  // A bootstrap stands at index 1.
+  if (out->log->last_index().value() > 1 || out->store->applied().index > 1) {
     return absl::DataLossError(absl::StrCat("data directory ", out->data_dir->path(),
                                             " holds data but no file MEMBER that says whose; restore that file, or "
                                             "remove the directory and let this member rejoin"));
@@ -121,12 +122,13 @@ absl::Status OpenFresh(storage::RaftLogObserver* observer, Bootstrapped* out) {
   if (!out->store->bootstrapped()) return absl::OkStatus();
   KEEL_RETURN_IF_ERROR(out->store->Close());
   out->store.reset();
-  std::error_code error;
-  fs::remove_all(out->data_dir->state_dir(), error);
-  if (error) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("cannot remove ", out->data_dir->state_dir(), ": ", error.message()));
+  out->log.reset();
+  for (const std::string& dir : {out->data_dir->state_dir(), out->data_dir->log_dir()}) {
+    std::error_code error;
+    fs::remove_all(dir, error);
+    if (error) return absl::FailedPreconditionError(absl::StrCat("cannot remove ", dir, ": ", error.message()));
   }
+  KEEL_ASSIGN_OR_RETURN(out->log, OpenLog(*out->data_dir, observer));
   KEEL_ASSIGN_OR_RETURN(out->store, OpenStore(*out->data_dir));
   return absl::OkStatus();
 }
@@ -135,7 +137,7 @@ absl::Status StartFirstTime(const Config& config, storage::RaftLogObserver* obse
   KEEL_RETURN_IF_ERROR(OpenFresh(observer, out));
   const InitialIds ids = ComputeIds(config);
   out->identity = {.cluster_id = ids.cluster_id, .member_id = ids.self.value(), .name = config.name};
-  KEEL_RETURN_IF_ERROR(out->store->Bootstrap(ids.cluster_id, ids.members));
+  KEEL_RETURN_IF_ERROR(out->store->Bootstrap({.cluster_id = ids.cluster_id, .members = ids.members}));
   KEEL_RETURN_IF_ERROR(out->data_dir->WriteIdentity(out->identity));
   KEEL_LOG_INFO("bootstrapped a new cluster", {{"cluster-id", HexId(out->identity.cluster_id)},
                                                {"local-member-id", HexId(out->identity.member_id)},

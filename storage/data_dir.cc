@@ -17,6 +17,7 @@
 #include "absl/strings/str_split.h"
 #include "base/check.h"
 #include "base/crc32c.h"
+#include "base/random.h"
 #include "base/status_macros.h"
 #include "base/string_view.h"
 #include "storage/disk.h"
@@ -24,7 +25,7 @@
 namespace keel::storage {
 namespace {
 
-constexpr int kFormat = 1;
+constexpr int kFormat = 2;
 constexpr char kIdentityName[] = "MEMBER";
 constexpr char kLockName[] = "LOCK";
 
@@ -37,8 +38,9 @@ bool IsNameSafe(std::string_view name) {
 }
 
 std::string EncodeIdentity(const MemberIdentity& identity) {
-  std::string text = absl::StrFormat("keel-member %d\ncluster %016x\nmember %016x\nname %s\n", kFormat,
-                                     identity.cluster_id, identity.member_id, identity.name);
+  std::string text =
+      absl::StrFormat("keel-member %d\ncluster %016x\nmember %016x\nname %s\ndirectory %016x\nstarts %016x\n", kFormat,
+                      identity.cluster_id, identity.member_id, identity.name, identity.directory_id, identity.starts);
   absl::StrAppendFormat(&text, "crc %08x\n", Crc32c(text));
   return text;
 }
@@ -59,8 +61,10 @@ absl::StatusOr<MemberIdentity> DecodeIdentity(const std::string& path, const std
         absl::StrCat(path, " has format ", format, ", this version knows up to ", kFormat, "; run a newer one"));
   }
   MemberIdentity identity;
-  if (format != kFormat || lines.size() != 6 || !ConsumeHex(lines[1], "cluster ", &identity.cluster_id) ||
-      !ConsumeHex(lines[2], "member ", &identity.member_id) || !absl::StartsWith(lines[3], "name ")) {
+  if (format != kFormat || lines.size() != 8 || !ConsumeHex(lines[1], "cluster ", &identity.cluster_id) ||
+      !ConsumeHex(lines[2], "member ", &identity.member_id) || !absl::StartsWith(lines[3], "name ") ||
+      !ConsumeHex(lines[4], "directory ", &identity.directory_id) ||
+      !ConsumeHex(lines[5], "starts ", &identity.starts)) {
     return damaged;
   }
   identity.name = std::string(lines[3].substr(5));
@@ -86,6 +90,25 @@ class DataDirImpl final : public DataDir {
     if (!IsNameSafe(identity.name)) {
       return absl::InvalidArgumentError("a member's name must not hold control characters");
     }
+    MemberIdentity chosen = identity;
+    while (chosen.directory_id == 0) chosen.directory_id = Random::EntropySeed();
+    return Replace(chosen);
+  }
+
+  absl::Status CountStart() override {
+    KEEL_CHECK(identity_.has_value());
+    MemberIdentity counted = *identity_;
+    ++counted.starts;
+    return Replace(counted);
+  }
+
+  std::string log_dir() const override { return path_ + "/log"; }
+  std::string state_dir() const override { return path_ + "/state"; }
+  std::string incoming_dir() const override { return path_ + "/incoming"; }
+  const std::string& path() const override { return path_; }
+
+ private:
+  absl::Status Replace(const MemberIdentity& identity) {
     Disk& disk = Disk::Real();
     const std::string temporary = absl::StrCat(path_, "/", kIdentityName, ".tmp");
     if (const absl::Status removed = disk.Remove(temporary); !removed.ok() && !absl::IsNotFound(removed)) {
@@ -102,12 +125,6 @@ class DataDirImpl final : public DataDir {
     return absl::OkStatus();
   }
 
-  std::string log_dir() const override { return path_ + "/log"; }
-  std::string state_dir() const override { return path_ + "/state"; }
-  std::string incoming_dir() const override { return path_ + "/incoming"; }
-  const std::string& path() const override { return path_; }
-
- private:
   const std::string path_;
   const int lock_fd_;
   std::optional<MemberIdentity> identity_;

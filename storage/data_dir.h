@@ -3,7 +3,8 @@
 // A member's directory on disk, and who it belongs to:
 //
 //   <data-dir>/            0700
-//     MEMBER               identity: format, cluster id, member id, name (text; written once, atomically)
+//     MEMBER               identity: format, cluster id, member id, name, the directory's own id, and how many times a
+//                          member was started on it (text; always replaced as a whole)
 //     LOCK                 held while a process uses the directory
 //     log/                 the Raft log
 //     state/               the state machine
@@ -23,6 +24,10 @@ struct MemberIdentity {
   uint64_t cluster_id = 0;
   uint64_t member_id = 0;
   std::string name;
+  // The directory's own: a random number that no other has, and a count of starts. Whoever is told them can tell this
+  // directory from another under the same member id, and from an older copy of itself.
+  uint64_t directory_id = 0;  // 0: not chosen yet.
+  uint64_t starts = 0;
 
   friend bool operator==(const MemberIdentity&, const MemberIdentity&) = default;
 };
@@ -38,8 +43,12 @@ class DataDir {
 
   // nullopt: not bootstrapped yet.
   virtual const std::optional<MemberIdentity>& identity() const = 0;
-  // Written last in a bootstrap: a directory without it is not a member's yet and may be bootstrapped again.
+  // Written last in a bootstrap: a directory without it is not a member's yet and may be bootstrapped again. Chooses
+  // the directory's id when it is 0.
   virtual absl::Status WriteIdentity(const MemberIdentity& identity) = 0;
+  // Counts one more start, durably. Before anything is promised to anybody.
+  // REQUIRES: identity().
+  virtual absl::Status CountStart() = 0;
 
   virtual std::string log_dir() const = 0;
   virtual std::string state_dir() const = 0;

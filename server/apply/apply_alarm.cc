@@ -51,10 +51,10 @@ absl::Status CommandExecutor::Alarm(const etcdserverpb::AlarmRequest& request, S
 }
 
 absl::Status CommandExecutor::MemberAttributes(const command::MemberAttributes& attributes, Step* step) {
-  step->batch->SetMemberAttributes(
+  return step->batch->SetMemberAttributes(
       attributes.member_id(), attributes.name(),
-      std::vector<std::string>(attributes.client_urls().begin(), attributes.client_urls().end()));
-  return absl::OkStatus();
+      std::vector<std::string>(attributes.client_urls().begin(), attributes.client_urls().end()),
+      {.id = attributes.directory_id(), .starts = attributes.starts()});
 }
 
 }  // namespace keel::server

@@ -126,7 +126,7 @@ class HttpHandlerImpl final : public HttpHandler {
 
   HttpResponse Version() const {
     // Before its first election a new cluster has agreed on nothing, its version included.
-    const bool decided = member_.node->commit().value() > 0;
+    const bool decided = member_.node->commit().value() > 1;  // 1 is the bootstrap itself.
     return {.status = 200,
             .headers = {{"Content-Type", "application/json"}},
             .body = absl::StrCat(R"({"etcdserver":")", kProtocolVersion, R"(","etcdcluster":")",

@@ -341,21 +341,19 @@ bool ApplyBatch::Impl::DisarmAlarm(const Alarm& alarm) {
   return true;
 }
 
-void ApplyBatch::Impl::SetMemberAttributes(uint64_t member_id, std::string_view name,
-                                           std::vector<std::string> client_urls) {
+// --- Members.
+
+const MemberBook& ApplyBatch::Impl::members() const {
+  if (members_.has_value()) return *members_;
+  // Changed by the apply thread alone, which is this one.
+  absl::ReaderMutexLock lock(&generation_->mu);
+  return generation_->published.members;
+}
+
+MemberBook* ApplyBatch::Impl::EditMembers() {
   KEEL_CHECK(in_entry_);
-  MemberRecord member{.id = member_id, .name = {}, .peer_urls = {}, .client_urls = {}};
-  if (auto it = members_.find(member_id); it != members_.end()) {
-    member = it->second;
-  } else {
-    absl::ReaderMutexLock lock(&generation_->mu);
-    const auto& members = generation_->published.members;
-    if (auto committed = members.find(member_id); committed != members.end()) member = committed->second;
-  }
-  member.name = std::string(name);
-  member.client_urls = std::move(client_urls);
-  writes_->PutMeta(MemberKey(member.id), EncodeMember(member));
-  members_[member_id] = std::move(member);
+  if (!members_.has_value()) members_ = members();
+  return &*members_;
 }
 
 // --- Commit.
@@ -365,6 +363,7 @@ absl::StatusOr<std::vector<RevisionEventsPtr>> ApplyBatch::Impl::Commit() {
   spent_ = true;
   if (!began_) return std::vector<RevisionEventsPtr>();
   if (failed_->load()) return absl::InternalError("state: an earlier write failed; restart this member");
+  AddWrites(member_writes_, writes_.get());
   writes_->PutMeta(kPointKey, EncodePoint(point_));
   if (absl::Status status = generation_->engine().Write(writes_.get()); !status.ok()) {
     failed_->store(true);
@@ -403,7 +402,7 @@ void ApplyBatch::Impl::Publish() {
   for (const auto& [key, change] : keys_) {
     if (change.entry.lease.value() != 0) state.leases.Move(key, LeaseId(0), change.entry.lease);
   }
-  for (auto& [id, member] : members_) state.members[id] = std::move(member);
+  if (members_.has_value()) state.members = *std::move(members_);
   for (const auto& [alarm, raised] : alarms_) {
     if (raised) {
       state.alarms.insert(alarm);
@@ -447,8 +446,21 @@ bool ApplyBatch::DisarmAlarm(uint64_t member_id, etcdserverpb::AlarmType alarm) 
   return impl_->DisarmAlarm({.member_id = member_id, .type = alarm});
 }
 
-void ApplyBatch::SetMemberAttributes(uint64_t member_id, std::string_view name, std::vector<std::string> client_urls) {
-  impl_->SetMemberAttributes(member_id, name, std::move(client_urls));
+std::optional<MemberRecord> ApplyBatch::Member(uint64_t id) const { return impl_->members().Find(id); }
+
+void ApplyBatch::SetMembership(StoredMembership membership, const std::vector<MemberRecord>& upserts) {
+  membership.index = impl_->applied().index;
+  impl_->EditMembers()->SetMembership(membership, upserts, impl_->member_writes());
+}
+
+absl::Status ApplyBatch::SetPeerUrls(uint64_t member_id, std::vector<std::string> peer_urls) {
+  return impl_->EditMembers()->SetPeerUrls(member_id, std::move(peer_urls), impl_->member_writes());
+}
+
+absl::Status ApplyBatch::SetMemberAttributes(uint64_t member_id, std::string_view name,
+                                             std::vector<std::string> client_urls, const DirectoryRecord& directory) {
+  return impl_->EditMembers()->SetAttributes(member_id, name, std::move(client_urls), directory,
+                                             impl_->member_writes());
 }
 
 absl::Status ApplyBatch::Range(const etcdserverpb::RangeRequest& request, etcdserverpb::RangeResponse* response) const {

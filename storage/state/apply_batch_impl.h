@@ -51,10 +51,16 @@ class ApplyBatch::Impl final : public VersionSource {
   absl::Status Compact(Revision revision);
   bool RaiseAlarm(const Alarm& alarm);
   bool DisarmAlarm(const Alarm& alarm);
-  void SetMemberAttributes(uint64_t member_id, std::string_view name, std::vector<std::string> client_urls);
+
+  // As of this batch.
+  const MemberBook& members() const;
+  // To change, and where what that has to write goes.
+  MemberBook* EditMembers();
+  std::vector<MetaWrite>* member_writes() { return &member_writes_; }
 
   Revision revision() const { return changes_in_entry_ > 0 ? point_.current + 1 : point_.current; }
   Revision compact_revision() const { return point_.compact; }
+  AppliedPosition applied() const { return point_.applied; }
   KeyspaceQuery Query() const { return KeyspaceQuery(*this, revision(), compact_revision()); }
 
   absl::StatusOr<std::vector<RevisionEventsPtr>> Commit();
@@ -74,7 +80,6 @@ class ApplyBatch::Impl final : public VersionSource {
   // REQUIRES: it is live.
   void Delete(std::string_view key);
   void SetLease(const LeaseRecord& lease);
-  void SetMember(MemberRecord member);
   // Attached keys, ascending, this batch's changes included.
   std::vector<std::string> KeysOf(LeaseId id) const;
   // Into what readers see, in steps: until the last one they are shown the point before this batch.
@@ -99,7 +104,8 @@ class ApplyBatch::Impl final : public VersionSource {
   // Keys this batch attached, whatever became of them later: their entry says whether they still are.
   absl::flat_hash_map<LeaseId, absl::btree_set<std::string>> attached_;
   std::map<LeaseId, std::optional<LeaseRecord>> leases_;  // nullopt: revoked.
-  std::map<uint64_t, MemberRecord> members_;
+  std::optional<MemberBook> members_;                     // Set by the first change.
+  std::vector<MetaWrite> member_writes_;
   std::map<Alarm, bool> alarms_;  // True: raised.
 };
 

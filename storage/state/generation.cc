@@ -80,13 +80,8 @@ absl::Status Generation::ReadMeta() {
       good = progress.has_value();
       absl::MutexLock compaction_lock(&compaction_mu);
       if (good) compaction = *progress;
-    } else if (key == kClusterKey) {
-      published.cluster_id = DecodeNumber(value);
-      good = published.cluster_id.has_value();
-    } else if (key.starts_with(kMemberPrefix)) {
-      std::optional<MemberRecord> member = DecodeMember(value);
-      good = member.has_value();
-      if (good) published.members[member->id] = *member;
+    } else if (const std::optional<bool> loaded = published.members.Load(key, value); loaded.has_value()) {
+      good = *loaded;
     } else if (key.starts_with(kAlarmPrefix)) {
       std::optional<Alarm> alarm = DecodeAlarmKey(key);
       good = alarm.has_value();

@@ -22,6 +22,7 @@
 #include "storage/state/keyspace_query.h"
 #include "storage/state/lease_book.h"
 #include "storage/state/medium.h"
+#include "storage/state/member_book.h"
 #include "storage/state/meta_codec.h"
 #include "storage/state/value_cache.h"
 #include "storage/state/view_floors.h"
@@ -33,9 +34,8 @@ struct PublishedState {
   StatePoint point;
   KeyIndex index;
   LeaseBook leases;
-  std::map<uint64_t, MemberRecord> members;
+  MemberBook members;
   std::set<Alarm> alarms;
-  std::optional<uint64_t> cluster_id;
   int64_t stored_bytes = 0;  // Of all records that compaction has not removed.
 };
 

@@ -9,6 +9,11 @@ void AppendInt(int64_t v, std::string* out) { AppendLittleEndian64(static_cast<u
 int64_t IntAt(std::string_view value, size_t offset) {
   return static_cast<int64_t>(ReadLittleEndian64(value.data() + offset));
 }
+std::string IdKey(std::string_view prefix, uint64_t id) {
+  std::string key(prefix);
+  AppendBigEndian64(id, &key);
+  return key;
+}
 
 }  // namespace
 
@@ -68,11 +73,7 @@ std::optional<CompactionProgress> DecodeCompaction(std::string_view value) {
                             .finished = Revision(IntAt(value, 12))};
 }
 
-std::string MemberKey(uint64_t id) {
-  std::string key(kMemberPrefix);
-  AppendBigEndian64(id, &key);
-  return key;
-}
+std::string MemberKey(uint64_t id) { return IdKey(kMemberPrefix, id); }
 
 std::string EncodeMember(const MemberRecord& member) {
   etcdserverpb::Member message;
@@ -80,7 +81,6 @@ std::string EncodeMember(const MemberRecord& member) {
   message.set_name(member.name);
   for (const std::string& url : member.peer_urls) message.add_peerurls(url);
   for (const std::string& url : member.client_urls) message.add_clienturls(url);
-  message.set_islearner(member.learner);
   return message.SerializeAsString();
 }
 
@@ -90,8 +90,55 @@ std::optional<MemberRecord> DecodeMember(std::string_view value) {
   return MemberRecord{.id = message.id(),
                       .name = message.name(),
                       .peer_urls = {message.peerurls().begin(), message.peerurls().end()},
-                      .client_urls = {message.clienturls().begin(), message.clienturls().end()},
-                      .learner = message.islearner()};
+                      .client_urls = {message.clienturls().begin(), message.clienturls().end()}};
+}
+
+std::string DirectoryKey(uint64_t member_id) { return IdKey(kDirectoryPrefix, member_id); }
+std::string RemovedKey(uint64_t member_id) { return IdKey(kRemovedPrefix, member_id); }
+
+std::optional<uint64_t> DecodeIdKey(std::string_view prefix, std::string_view key) {
+  if (!key.starts_with(prefix) || key.size() != prefix.size() + 8) return std::nullopt;
+  return ReadBigEndian64(key.data() + prefix.size());
+}
+
+std::string EncodeDirectory(const DirectoryRecord& directory) {
+  std::string out;
+  AppendLittleEndian64(directory.id, &out);
+  AppendLittleEndian64(directory.starts, &out);
+  return out;
+}
+
+std::optional<DirectoryRecord> DecodeDirectory(std::string_view value) {
+  if (value.size() != 16) return std::nullopt;
+  return DirectoryRecord{.id = ReadLittleEndian64(value.data()), .starts = ReadLittleEndian64(value.data() + 8)};
+}
+
+std::string EncodeMembership(const StoredMembership& membership) {
+  std::string out;
+  AppendLittleEndian64(membership.index, &out);
+  for (const auto* ids :
+       {&membership.voters, &membership.outgoing_voters, &membership.learners, &membership.next_learners}) {
+    AppendLittleEndian32(static_cast<uint32_t>(ids->size()), &out);
+    for (const uint64_t id : *ids) AppendLittleEndian64(id, &out);
+  }
+  return out;
+}
+
+std::optional<StoredMembership> DecodeMembership(std::string_view value) {
+  if (value.size() < 8) return std::nullopt;
+  StoredMembership membership;
+  membership.index = ReadLittleEndian64(value.data());
+  value.remove_prefix(8);
+  for (auto* ids : {&membership.voters, &membership.outgoing_voters, &membership.learners, &membership.next_learners}) {
+    if (value.size() < 4) return std::nullopt;
+    const size_t count = ReadLittleEndian32(value.data());
+    value.remove_prefix(4);
+    if (value.size() / 8 < count) return std::nullopt;
+    for (size_t i = 0; i < count; ++i) ids->push_back(ReadLittleEndian64(value.data() + 8 * i));
+    value.remove_prefix(8 * count);
+  }
+  if (!value.empty()) return std::nullopt;
+  return membership;
 }
 
 std::string AlarmKey(const Alarm& alarm) {

@@ -7,7 +7,11 @@
 //   "point"                          applied index, applied term, current revision, compact revision: 8 bytes each
 //   "compaction"                     next record to look at: revision 8, sub 4; finished revision 8
 //   "cluster"                        cluster id: 8 bytes
-//   "member/" id (8)                 etcdserverpb.Member, wire bytes
+//   "member/" id (8)                 etcdserverpb.Member, wire bytes; isLearner is not set
+//   "directory/" id (8)              the member's data directory: its id 8, starts 8; absent when not known
+//   "removed/" id (8)                empty; a member's id that never returns
+//   "membership"                     log index 8; then voters, outgoing voters, learners, next learners: each a
+//                                    count 4 and that many ids of 8
 //   "alarm/" member id (8) type (4)  empty
 //   "lease/" id (8)                  granted TTL, remaining TTL, grant index: 8 bytes each
 
@@ -28,6 +32,9 @@ inline constexpr std::string_view kPointKey = "point";
 inline constexpr std::string_view kCompactionKey = "compaction";
 inline constexpr std::string_view kClusterKey = "cluster";
 inline constexpr std::string_view kMemberPrefix = "member/";
+inline constexpr std::string_view kDirectoryPrefix = "directory/";
+inline constexpr std::string_view kRemovedPrefix = "removed/";
+inline constexpr std::string_view kMembershipKey = "membership";
 inline constexpr std::string_view kAlarmPrefix = "alarm/";
 inline constexpr std::string_view kLeasePrefix = "lease/";
 
@@ -61,6 +68,10 @@ std::string EncodePoint(const StatePoint& point);
 std::string EncodeCompaction(const CompactionProgress& progress);
 std::string MemberKey(uint64_t id);
 std::string EncodeMember(const MemberRecord& member);
+std::string DirectoryKey(uint64_t member_id);
+std::string EncodeDirectory(const DirectoryRecord& directory);
+std::string RemovedKey(uint64_t member_id);
+std::string EncodeMembership(const StoredMembership& membership);
 std::string AlarmKey(const Alarm& alarm);
 std::string LeaseKey(LeaseId id);
 std::string EncodeLease(const LeaseRecord& lease);
@@ -71,6 +82,10 @@ std::optional<uint32_t> DecodeFormat(std::string_view value);
 std::optional<StatePoint> DecodePoint(std::string_view value);
 std::optional<CompactionProgress> DecodeCompaction(std::string_view value);
 std::optional<MemberRecord> DecodeMember(std::string_view value);
+// The id at the end of a key that is `prefix` and an id.
+std::optional<uint64_t> DecodeIdKey(std::string_view prefix, std::string_view key);
+std::optional<DirectoryRecord> DecodeDirectory(std::string_view value);
+std::optional<StoredMembership> DecodeMembership(std::string_view value);
 std::optional<Alarm> DecodeAlarmKey(std::string_view key);
 std::optional<LeaseRecord> DecodeLease(std::string_view key, std::string_view value);
 

@@ -25,7 +25,8 @@ class StateStoreImpl final : public StateStore {
 
   absl::Status Start();
 
-  absl::Status Bootstrap(uint64_t cluster_id, const std::vector<MemberRecord>& members) override;
+  absl::Status Bootstrap(const Founding& founding) override;
+  absl::Status Refound(const Founding& founding) override;
   bool bootstrapped() const override;
 
   uint64_t cluster_id() const override;
@@ -35,6 +36,8 @@ class StateStoreImpl final : public StateStore {
   Revision compact_revision() const override { return Current()->point().compact; }
   StateSizes sizes() const override;
   std::vector<MemberRecord> members() const override;
+  StoredMembership membership() const override;
+  std::vector<uint64_t> removed_members() const override;
   std::vector<etcdserverpb::AlarmMember> alarms() const override;
 
   ReadView View() const override { return ReadView(std::make_unique<ReadView::Impl>(Current())); }
@@ -62,6 +65,8 @@ class StateStoreImpl final : public StateStore {
   absl::Status Close() override;
 
  private:
+  absl::Status Found(const Founding& founding, const StatePoint& point);
+
   std::shared_ptr<Generation> Current() const {
     absl::ReaderMutexLock lock(&mu_);
     KEEL_CHECK(current_ != nullptr) << "used after Close";
@@ -96,31 +101,48 @@ absl::Status StateStoreImpl::Start() {
   return absl::OkStatus();
 }
 
-absl::Status StateStoreImpl::Bootstrap(uint64_t cluster_id, const std::vector<MemberRecord>& members) {
+absl::Status StateStoreImpl::Bootstrap(const Founding& founding) {
   KEEL_CHECK(!bootstrapped());
+  StatePoint point = Current()->point();
+  point.applied = {.index = 1, .term = 1};
+  return Found(founding, point);
+}
+
+absl::Status StateStoreImpl::Refound(const Founding& founding) {
+  KEEL_CHECK(bootstrapped() && !batch_open_);
+  return Found(founding, Current()->point());
+}
+
+absl::Status StateStoreImpl::Found(const Founding& founding, const StatePoint& point) {
   std::shared_ptr<Generation> generation = Current();
+  const MemberBook members = MemberBook::Found(founding, point.applied.index);
   Engine& engine = generation->engine();
   const std::unique_ptr<EngineBatch> batch = engine.NewBatch();
-  batch->PutMeta(kClusterKey, EncodeNumber(cluster_id));
-  for (const MemberRecord& member : members) batch->PutMeta(MemberKey(member.id), EncodeMember(member));
+  {
+    absl::ReaderMutexLock lock(&generation->mu);
+    AddWrites(members.WritesAfter(generation->published.members), batch.get());
+    for (const Alarm& alarm : generation->published.alarms) batch->DeleteMeta(AlarmKey(alarm));
+  }
+  batch->PutMeta(kPointKey, EncodePoint(point));
   KEEL_RETURN_IF_ERROR(engine.Write(batch.get()));
   KEEL_RETURN_IF_ERROR(engine.Flush());
   absl::MutexLock lock(&generation->mu);
-  generation->published.cluster_id = cluster_id;
-  for (const MemberRecord& member : members) generation->published.members[member.id] = member;
+  generation->published.point = point;
+  generation->published.members = members;
+  generation->published.alarms.clear();
   return absl::OkStatus();
 }
 
 bool StateStoreImpl::bootstrapped() const {
   std::shared_ptr<Generation> generation = Current();
   absl::ReaderMutexLock lock(&generation->mu);
-  return generation->published.cluster_id.has_value();
+  return generation->published.members.cluster_id().has_value();
 }
 
 uint64_t StateStoreImpl::cluster_id() const {
   std::shared_ptr<Generation> generation = Current();
   absl::ReaderMutexLock lock(&generation->mu);
-  return generation->published.cluster_id.value_or(0);
+  return generation->published.members.cluster_id().value_or(0);
 }
 
 StateSizes StateStoreImpl::sizes() const {
@@ -135,9 +157,20 @@ StateSizes StateStoreImpl::sizes() const {
 std::vector<MemberRecord> StateStoreImpl::members() const {
   std::shared_ptr<Generation> generation = Current();
   absl::ReaderMutexLock lock(&generation->mu);
-  std::vector<MemberRecord> members;
-  for (const auto& [id, member] : generation->published.members) members.push_back(member);
-  return members;
+  return generation->published.members.All();
+}
+
+StoredMembership StateStoreImpl::membership() const {
+  std::shared_ptr<Generation> generation = Current();
+  absl::ReaderMutexLock lock(&generation->mu);
+  return generation->published.members.membership();
+}
+
+std::vector<uint64_t> StateStoreImpl::removed_members() const {
+  std::shared_ptr<Generation> generation = Current();
+  absl::ReaderMutexLock lock(&generation->mu);
+  const std::set<uint64_t>& removed = generation->published.members.removed();
+  return {removed.begin(), removed.end()};
 }
 
 std::vector<etcdserverpb::AlarmMember> StateStoreImpl::alarms() const {

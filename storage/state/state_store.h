@@ -61,13 +61,46 @@ struct LeaseRecord {
   uint64_t grant_index = 0;   // Log index of the grant; tells one life of an id from the next.
 };
 
-// A member as the cluster knows it; `learner` and the set itself are the initial or snapshot membership.
+// Which data directory a member keeps its promises in. One that is not there any more, or that was put back to an
+// earlier day, does not know what the member has promised since.
+struct DirectoryRecord {
+  uint64_t id = 0;      // Chosen at random when it was made; 0: not said yet.
+  uint64_t starts = 0;  // How many times a member has been started on it.
+
+  friend bool operator==(const DirectoryRecord&, const DirectoryRecord&) = default;
+};
+
+// A member as the cluster knows it.
 struct MemberRecord {
   uint64_t id = 0;
   std::string name;                      // Empty until it has started.
   std::vector<std::string> peer_urls;    // Sorted.
   std::vector<std::string> client_urls;  // Empty until it has started.
-  bool learner = false;
+  bool learner = false;                  // From the membership; not stored a second time.
+  DirectoryRecord directory = {};        // As of its last start that the cluster was told of.
+
+  friend bool operator==(const MemberRecord&, const MemberRecord&) = default;
+};
+
+// Who votes and who listens, as consensus needs it back after a restart. Member ids, ascending. The only place where
+// that is kept: a snapshot's membership is read from here too.
+struct StoredMembership {
+  uint64_t index = 0;  // Log position of the entry that made it so.
+  std::vector<uint64_t> voters;
+  std::vector<uint64_t> outgoing_voters;  // Not empty: both majorities count (joint consensus).
+  std::vector<uint64_t> learners;
+  std::vector<uint64_t> next_learners;  // Outgoing voters that stay as learners.
+
+  bool Contains(uint64_t id) const;
+  bool IsLearner(uint64_t id) const;
+
+  friend bool operator==(const StoredMembership&, const StoredMembership&) = default;
+};
+
+// How a cluster begins.
+struct Founding {
+  uint64_t cluster_id = 0;
+  std::vector<MemberRecord> members;  // The learners among them have no vote.
 };
 
 struct StateSizes {
@@ -89,10 +122,16 @@ class StateStore {
   static absl::StatusOr<std::unique_ptr<StateStore>> Open(const StateOptions& options);
   virtual ~StateStore() = default;
 
-  // --- First start only. Writes the cluster's identity and members as position {0, 0} and makes them durable.
+  // --- First start only. Writes the cluster's identity and members as position {1, 1} and makes them durable. Not
+  // {0, 0}: there a member stands that waits to be given all this by a snapshot, and must not be sent a log instead.
   // REQUIRES: !bootstrapped().
-  virtual absl::Status Bootstrap(uint64_t cluster_id, const std::vector<MemberRecord>& members) = 0;
+  virtual absl::Status Bootstrap(const Founding& founding) = 0;
+  // False: this member has joined a running cluster and knows nothing of it yet.
   virtual bool bootstrapped() const = 0;
+  // Makes the state another cluster's, keys, leases and position staying what they are: the members become
+  // `founding`'s, nobody counts as removed, alarms end. Durable when it returns. Offline: while no batch is open.
+  // REQUIRES: bootstrapped().
+  virtual absl::Status Refound(const Founding& founding) = 0;
 
   // --- Facts.
   virtual uint64_t cluster_id() const = 0;
@@ -103,6 +142,8 @@ class StateStore {
   virtual Revision compact_revision() const = 0;  // -1 before the first compaction.
   virtual StateSizes sizes() const = 0;
   virtual std::vector<MemberRecord> members() const = 0;  // By id, ascending.
+  virtual StoredMembership membership() const = 0;
+  virtual std::vector<uint64_t> removed_members() const = 0;  // Ids that never return; ascending.
   virtual std::vector<etcdserverpb::AlarmMember> alarms() const = 0;
 
   // --- Reads.

@@ -104,7 +104,7 @@ class TestMember {
                                .peer_urls = {"http://self:2380"},
                                .client_urls = {"http://self:2379"},
                                .learner = options.learner};
-    KEEL_CHECK_OK(store_->Bootstrap(kClusterId, {self, other}));
+    KEEL_CHECK_OK(store_->Bootstrap({.cluster_id = kClusterId, .members = {self, other}}));
 
     const Clock* clock = &Clock::Real();
     const raft::MemberId id{kMemberId};
@@ -114,7 +114,7 @@ class TestMember {
     applier_ = Applier::Create(
         {.incoming_dir = dir_ / "incoming", .quota_bytes = options.limits.quota_bytes, .member_id = kMemberId},
         store_.get(), proposer_.get(), hub_.get(), leases_.get());
-    node_ = std::make_unique<FakeNode>(applier_.get(), id);
+    node_ = std::make_unique<FakeNode>(applier_.get(), id, raft::Index{2});
     proposer_->Attach(node_.get());
     leases_->Attach(node_.get(), proposer_.get(), nullptr);
     leases_->Start();

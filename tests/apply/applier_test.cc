@@ -103,7 +103,7 @@ class Replica {
     auto opened = storage::StateStore::Open({.dir = dir_.path() + "/state"});
     KEEL_CHECK_OK(opened);
     store = std::move(*opened);
-    KEEL_CHECK_OK(store->Bootstrap(7, {{.id = 1, .name = "m1"}}));
+    KEEL_CHECK_OK(store->Bootstrap({.cluster_id = 7, .members = {{.id = 1, .name = "m1"}}}));
     options.incoming_dir = dir_.path() + "/incoming";
     options.member_id = 1;
     std::filesystem::create_directory(options.incoming_dir);
@@ -148,7 +148,7 @@ class Replica {
 
  private:
   TemporaryDir dir_;
-  uint64_t index_ = 0;
+  uint64_t index_ = 2;  // The bootstrap's 1, and one left out so that the first call waits.
 
  public:
   RecordingProposer proposer;
@@ -230,7 +230,7 @@ TEST(ApplierTest, OnlyWaitedForRequestsAreCompletedAndOnlyAfterTheirCommit) {
 TEST(ApplierTest, NoopMovesThePositionAndNothingElse) {
   Replica replica;
   replica.Noop(3);
-  EXPECT_EQ(replica.store->applied(), (storage::AppliedPosition{.index = 1, .term = 3}));
+  EXPECT_EQ(replica.store->applied(), (storage::AppliedPosition{.index = 3, .term = 3}));
   EXPECT_EQ(replica.store->current_revision().value(), 1);
   EXPECT_TRUE(replica.hub.published.empty());
 }
@@ -258,26 +258,26 @@ TEST(ApplierTest, WhatItDoesNotUnderstandStopsTheMember) {
 
 TEST(ApplierTest, ExpiryOfAFormerLeaderHasNoEffect) {
   Replica replica;
-  ASSERT_TRUE(replica.Apply(GrantCommand(5)).ok());  // Index 1.
+  ASSERT_TRUE(replica.Apply(GrantCommand(5)).ok());  // Index 3.
   ASSERT_TRUE(replica.Apply(PutCommand("k", "v", 5)).ok());
-  EXPECT_EQ(replica.Ask(ExpireCommand(1, {{5, 1}}), /*term=*/2), "FAILED_PRECONDITION: proposed by a former leader");
+  EXPECT_EQ(replica.Ask(ExpireCommand(1, {{5, 3}}), /*term=*/2), "FAILED_PRECONDITION: proposed by a former leader");
   EXPECT_TRUE(replica.store->Lease(storage::LeaseId{5}).has_value());
   EXPECT_TRUE(replica.Has("k"));
-  EXPECT_EQ(replica.Ask(ExpireCommand(2, {{5, 1}}), 2), "");
+  EXPECT_EQ(replica.Ask(ExpireCommand(2, {{5, 3}}), 2), "");
   EXPECT_FALSE(replica.Has("k"));
 }
 
 TEST(ApplierTest, ExpiryMeantForAnEarlierLifeOfTheIdHasNoEffect) {
   Replica replica;
-  ASSERT_TRUE(replica.Apply(GrantCommand(5)).ok());  // Index 1.
-  ASSERT_TRUE(replica.Apply(RevokeCommand(5)).ok());
   ASSERT_TRUE(replica.Apply(GrantCommand(5)).ok());  // Index 3.
-  EXPECT_EQ(replica.Ask(ExpireCommand(1, {{5, 1}})), "");
-  EXPECT_TRUE(replica.store->Lease(storage::LeaseId{5}).has_value());
+  ASSERT_TRUE(replica.Apply(RevokeCommand(5)).ok());
+  ASSERT_TRUE(replica.Apply(GrantCommand(5)).ok());  // Index 5.
   EXPECT_EQ(replica.Ask(ExpireCommand(1, {{5, 3}})), "");
+  EXPECT_TRUE(replica.store->Lease(storage::LeaseId{5}).has_value());
+  EXPECT_EQ(replica.Ask(ExpireCommand(1, {{5, 5}})), "");
   EXPECT_FALSE(replica.store->Lease(storage::LeaseId{5}).has_value());
   EXPECT_EQ(replica.leases.seen,
-            (std::vector<std::string>{"granted 5 by 1", "revoked 5", "granted 5 by 3", "revoked 5"}));
+            (std::vector<std::string>{"granted 5 by 3", "revoked 5", "granted 5 by 5", "revoked 5"}));
 }
 
 TEST(ApplierTest, ManyExpiriesShareOneRevision) {
@@ -287,7 +287,7 @@ TEST(ApplierTest, ManyExpiriesShareOneRevision) {
     ASSERT_TRUE(replica.Apply(PutCommand("k" + std::to_string(id), "v", id)).ok());
   }
   const int64_t before = replica.store->current_revision().value();
-  ASSERT_TRUE(replica.Apply(ExpireCommand(1, {{1, 1}, {99, 1}, {2, 3}, {3, 5}})).ok());
+  ASSERT_TRUE(replica.Apply(ExpireCommand(1, {{1, 3}, {99, 1}, {2, 5}, {3, 7}})).ok());
   EXPECT_EQ(replica.store->current_revision().value(), before + 1);
   EXPECT_TRUE(replica.store->Leases().empty());
   EXPECT_FALSE(replica.Has("k3"));

@@ -98,7 +98,7 @@ class OneMember {
     auto opened = storage::StateStore::Open({.dir = dir_.path() + "/state"});
     KEEL_CHECK_OK(opened);
     store_ = std::move(*opened);
-    KEEL_CHECK_OK(store_->Bootstrap(7, {{.id = 1, .name = "m1"}}));
+    KEEL_CHECK_OK(store_->Bootstrap({.cluster_id = 7, .members = {{.id = 1, .name = "m1"}}}));
     options.applier.incoming_dir = dir_.path() + "/incoming";
     options.applier.member_id = 1;
     options.applier.clock = &clock_;
@@ -107,7 +107,7 @@ class OneMember {
     leases_ = LeaseKeeper::Create(options.leases, raft::MemberId{1}, &clock_, store_.get());
     applier_ = Applier::Create(options.applier, store_.get(), proposer_.get(), watch_.get(), leases_.get());
     watch_->Start();
-    node_ = std::make_unique<FakeNode>(applier_.get());
+    node_ = std::make_unique<FakeNode>(applier_.get(), raft::MemberId{1}, raft::Index{2});
     proposer_->Attach(node_.get());
     leases_->Attach(node_.get(), proposer_.get(), nullptr);
     leases_->Start();

@@ -32,7 +32,7 @@ class TxnEvaluatorTest : public testing::Test {
     auto opened = storage::StateStore::Open({.dir = dir_.path() + "/state"});
     KEEL_CHECK_OK(opened);
     store_ = std::move(*opened);
-    KEEL_CHECK_OK(store_->Bootstrap(7, {{.id = 1, .name = "m1"}}));
+    KEEL_CHECK_OK(store_->Bootstrap({.cluster_id = 7, .members = {{.id = 1, .name = "m1"}}}));
   }
   ~TxnEvaluatorTest() override { KEEL_CHECK_OK(store_->Close()); }
 
@@ -78,7 +78,7 @@ class TxnEvaluatorTest : public testing::Test {
 
   TemporaryDir dir_;
   std::unique_ptr<storage::StateStore> store_;
-  uint64_t index_ = 0;
+  uint64_t index_ = 1;  // The bootstrap's.
 };
 
 TEST_F(TxnEvaluatorTest, Compares) {

@@ -21,7 +21,7 @@ namespace {
 std::unique_ptr<storage::StateStore> OpenStore(const std::string& dir) {
   auto store = storage::StateStore::Open({.dir = dir});
   KEEL_CHECK_OK(store);
-  KEEL_CHECK_OK((*store)->Bootstrap(kCluster, {}));
+  KEEL_CHECK_OK((*store)->Bootstrap({.cluster_id = kCluster}));
   return *std::move(store);
 }
 
@@ -47,7 +47,7 @@ class SnapshotTransferTest : public PeerNetworkTest {
  protected:
   SnapshotTransferTest() {
     store_ = OpenStore(dir_.path() + "/state");
-    for (uint64_t i = 1; i <= 200; ++i) Put(store_.get(), i, absl::StrCat("key", i % 50), std::string(5000, 'v'));
+    for (uint64_t i = 2; i <= 200; ++i) Put(store_.get(), i, absl::StrCat("key", i % 50), std::string(5000, 'v'));
     auto options = OptionsFor(a_);
     options.scratch_dir = dir_.path() + "/scratch";
     options.snapshot_chunk_bytes = 10000;

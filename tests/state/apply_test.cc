@@ -309,9 +309,9 @@ TEST_F(MetaTest, BootstrapIsDurableAndMembersLearnTheirNames) {
   std::vector<MemberRecord> members(2);
   members[0] = {.id = 9, .name = {}, .peer_urls = {"http://a:1"}, .client_urls = {}, .learner = true};
   members[1] = {.id = 2, .name = {}, .peer_urls = {"http://b:1"}, .client_urls = {}};
-  ASSERT_TRUE(store_->Bootstrap(77, members).ok());
+  ASSERT_TRUE(store_->Bootstrap({.cluster_id = 77, .members = members}).ok());
   EXPECT_TRUE(store_->bootstrapped());
-  Apply([](ApplyBatch& batch) { batch.SetMemberAttributes(9, "n9", {"http://a:2"}); });
+  Apply([](ApplyBatch& batch) { EXPECT_TRUE(batch.SetMemberAttributes(9, "n9", {"http://a:2"}).ok()); });
   Reopen();
   EXPECT_TRUE(store_->bootstrapped());
   EXPECT_EQ(store_->cluster_id(), 77u);

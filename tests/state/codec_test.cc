@@ -138,9 +138,16 @@ TEST(MetaCodecTest, CompactionMembersAlarmsLeases) {
             "0803"
             "12016e"
             "1a0170"
-            "220163"
-            "2801");
+            "220163");  // Who is a learner, the membership says.
   EXPECT_EQ(DecodeMember(EncodeMember(member))->peer_urls, member.peer_urls);
+
+  const DirectoryRecord directory{.id = 7, .starts = 2};
+  EXPECT_EQ(Hex(EncodeDirectory(directory)),
+            "0700000000000000"
+            "0200000000000000");
+  EXPECT_EQ(DecodeDirectory(EncodeDirectory(directory)), directory);
+  EXPECT_EQ(DecodeIdKey(kRemovedPrefix, RemovedKey(9)), 9u);
+  EXPECT_EQ(DecodeIdKey(kRemovedPrefix, DirectoryKey(9)), std::nullopt);
 
   Alarm alarm{.member_id = 2, .type = 1};
   EXPECT_EQ(Hex(AlarmKey(alarm)),
@@ -161,6 +168,27 @@ TEST(MetaCodecTest, CompactionMembersAlarmsLeases) {
   ASSERT_TRUE(decoded.has_value());
   EXPECT_EQ(decoded->id, lease.id);
   EXPECT_EQ(decoded->grant_index, 9u);
+}
+
+TEST(MetaCodecTest, AMembershipIsReadBackAndEveryCutOfItIsDamage) {
+  const StoredMembership membership{
+      .index = 5, .voters = {1, 2}, .outgoing_voters = {1, 3}, .learners = {4}, .next_learners = {3}};
+  const std::string stored = EncodeMembership(membership);
+  EXPECT_EQ(Hex(stored),
+            "0500000000000000"
+            "02000000"
+            "0100000000000000"
+            "0200000000000000"
+            "02000000"
+            "0100000000000000"
+            "0300000000000000"
+            "01000000"
+            "0400000000000000"
+            "01000000"
+            "0300000000000000");
+  EXPECT_EQ(DecodeMembership(stored), membership);
+  for (size_t size = 0; size < stored.size(); ++size) EXPECT_EQ(DecodeMembership(stored.substr(0, size)), std::nullopt);
+  EXPECT_EQ(DecodeMembership(stored + "x"), std::nullopt);
 }
 
 Record RecordOf(size_t bytes) {

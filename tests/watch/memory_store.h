@@ -117,13 +117,16 @@ class MemoryStore final : public storage::StateStore {
   }
 
   // --- Not for the hub.
-  absl::Status Bootstrap(uint64_t, const std::vector<storage::MemberRecord>&) override { std::abort(); }
+  absl::Status Bootstrap(const storage::Founding&) override { std::abort(); }
+  absl::Status Refound(const storage::Founding&) override { std::abort(); }
   bool bootstrapped() const override { return true; }
   uint64_t cluster_id() const override { return 1; }
   storage::AppliedPosition applied() const override { return {}; }
   storage::AppliedPosition durable_applied() const override { return {}; }
   storage::StateSizes sizes() const override { return {}; }
   std::vector<storage::MemberRecord> members() const override { return {}; }
+  storage::StoredMembership membership() const override { return {}; }
+  std::vector<uint64_t> removed_members() const override { return {}; }
   std::vector<etcdserverpb::AlarmMember> alarms() const override { return {}; }
   storage::ReadView View() const override { std::abort(); }
   std::optional<storage::LeaseRecord> Lease(storage::LeaseId) const override { return std::nullopt; }

@@ -49,7 +49,7 @@ class RealKeyspace final : public Keyspace {
     auto store = storage::StateStore::Open({.dir = dir_ + "/state"});
     KEEL_CHECK_OK(store);
     store_ = *std::move(store);
-    KEEL_CHECK_OK(store_->Bootstrap(1, {}));
+    KEEL_CHECK_OK(store_->Bootstrap({.cluster_id = 1}));
   }
   ~RealKeyspace() override {
     store_.reset();
@@ -98,7 +98,7 @@ class RealKeyspace final : public Keyspace {
  private:
   std::string dir_;
   std::unique_ptr<storage::StateStore> store_;
-  uint64_t index_ = 0;
+  uint64_t index_ = 1;  // The bootstrap's.
 };
 
 struct ModelEvent {
