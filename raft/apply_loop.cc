@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/thread_name.h"
 
 namespace keel::raft {
 
@@ -31,6 +32,7 @@ void ApplyLoop::Stop() {
 }
 
 void ApplyLoop::Run() {
+  NameThread("apply");
   std::vector<Job> jobs;
   while (queue_.PopAll(&jobs)) {
     for (Job& job : jobs) {

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/thread_name.h"
 
 namespace keel::raft {
 
@@ -19,6 +20,7 @@ void LogReader::Stop() {
 }
 
 void LogReader::Run() {
+  NameThread("log-reader");
   std::vector<FetchWork> all;
   while (queue_.PopAll(&all)) {
     for (const FetchWork& work : all) {

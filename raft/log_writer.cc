@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/thread_name.h"
 
 namespace keel::raft {
 namespace {
@@ -73,6 +74,7 @@ void LogWriter::Stop() {
 }
 
 void LogWriter::Run() {
+  NameThread("log-writer");
   std::vector<Job> jobs;
   while (queue_.PopAll(&jobs)) {
     Job* job = jobs.data();

@@ -15,13 +15,15 @@ void Inbox::Clear() {
   applied = Index(0);
 }
 
-bool Mailbox::Arrived() {
-  pending_ = true;
-  return std::exchange(sleeping_, false);
+void Mailbox::Announce() {
+  if (on_arrival_) {
+    on_arrival_();
+  } else {
+    Wake();
+  }
 }
 
 Mailbox::PushResult Mailbox::PushProposal(PendingProposal proposal) {
-  bool wake = false;
   {
     std::lock_guard<std::mutex> lock(mu_);
     if (closed_) return PushResult::kClosed;
@@ -32,64 +34,61 @@ Mailbox::PushResult Mailbox::PushProposal(PendingProposal proposal) {
     if (full) return PushResult::kFull;
     proposal_bytes_ += bytes;
     inbox_.proposals.push_back(std::move(proposal));
-    wake = Arrived();
+    pending_ = true;
   }
-  if (wake) changed_.notify_one();
+  Announce();
   return PushResult::kOk;
 }
 
 Mailbox::PushResult Mailbox::PushRead(PendingRead&& read) {
-  bool wake = false;
   {
     std::lock_guard<std::mutex> lock(mu_);
     if (closed_) return PushResult::kClosed;
     if (inbox_.reads.size() >= limits_.items_max) return PushResult::kFull;
     inbox_.reads.push_back(std::move(read));
-    wake = Arrived();
+    pending_ = true;
   }
-  if (wake) changed_.notify_one();
+  Announce();
   return PushResult::kOk;
 }
 
-Mailbox::PushResult Mailbox::PushMessage(Message message) {
-  const size_t bytes = MessageBytes(message);
-  bool wake = false;
+void Mailbox::PushMessages(std::vector<Message> messages) {
   {
     std::lock_guard<std::mutex> lock(mu_);
-    if (closed_) return PushResult::kClosed;
-    const bool full = inbox_.messages.size() >= limits_.items_max ||
-                      (!inbox_.messages.empty() && message_bytes_ + bytes > limits_.bytes_max);
-    if (full) return PushResult::kFull;
-    message_bytes_ += bytes;
-    inbox_.messages.push_back(std::move(message));
-    wake = Arrived();
+    if (closed_ || messages.empty()) return;
+    for (Message& message : messages) {
+      const size_t bytes = MessageBytes(message);
+      const bool full = inbox_.messages.size() >= limits_.items_max ||
+                        (!inbox_.messages.empty() && message_bytes_ + bytes > limits_.bytes_max);
+      if (full) continue;
+      message_bytes_ += bytes;
+      inbox_.messages.push_back(std::move(message));
+    }
+    pending_ = true;
   }
-  if (wake) changed_.notify_one();
-  return PushResult::kOk;
+  Announce();
 }
 
 bool Mailbox::PushEvent(Event&& event) {
-  bool wake = false;
   {
     std::lock_guard<std::mutex> lock(mu_);
     if (closed_) return false;
     inbox_.events.push_back(std::move(event));
-    wake = Arrived();
+    pending_ = true;
   }
-  if (wake) changed_.notify_one();
+  Announce();
   return true;
 }
 
 void Mailbox::PostAppended(std::optional<AppendTicket> ticket, size_t jobs) {
-  bool wake = false;
   {
     std::lock_guard<std::mutex> lock(mu_);
     if (closed_) return;
     if (ticket) inbox_.appended = ticket;
     inbox_.appends_done += jobs;
-    wake = Arrived();
+    pending_ = true;
   }
-  if (wake) changed_.notify_one();
+  Announce();
 }
 
 void Mailbox::PostApplied(Index index) {
@@ -97,27 +96,45 @@ void Mailbox::PostApplied(Index index) {
   if (!closed_) inbox_.applied = std::max(inbox_.applied, index);
 }
 
-bool Mailbox::Take(std::chrono::nanoseconds timeout, Inbox* inbox) {
+bool Mailbox::Wait(std::chrono::nanoseconds timeout) {
   std::unique_lock<std::mutex> lock(mu_);
   if (!pending_ && !closed_ && timeout.count() > 0) {
     const auto deadline = std::chrono::steady_clock::now() + timeout;
     sleeping_ = true;
-    while (!pending_ && !closed_) {
+    // Woken by Wake() only: what arrives may be on its way to another consumer.
+    while (sleeping_ && !closed_) {
       if (changed_.wait_until(lock, deadline) == std::cv_status::timeout) break;
     }
     sleeping_ = false;
   }
+  return !closed_;
+}
+
+void Mailbox::Wake() {
+  {
+    std::lock_guard<std::mutex> lock(mu_);
+    if (!sleeping_ || !pending_) return;
+    sleeping_ = false;
+  }
+  changed_.notify_one();
+}
+
+void Mailbox::Take(Inbox* inbox) {
+  std::lock_guard<std::mutex> lock(mu_);
   std::swap(*inbox, inbox_);
   message_bytes_ = proposal_bytes_ = 0;
   pending_ = false;
-  return !closed_;
+}
+
+bool Mailbox::pending() const {
+  std::lock_guard<std::mutex> lock(mu_);
+  return pending_;
 }
 
 void Mailbox::Close() {
   {
     std::lock_guard<std::mutex> lock(mu_);
     closed_ = true;
-    sleeping_ = false;
   }
   changed_.notify_one();
 }

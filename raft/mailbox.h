@@ -6,6 +6,7 @@
 #include <functional>
 #include <mutex>
 #include <optional>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -69,10 +70,10 @@ struct Inbox {
   void Clear();
 };
 
-// Where the raft thread is reached. Bounded: messages and proposals are refused beyond a number and a weight in bytes;
-// events and completions are bounded by the work that is out. One wake-up for all that gathers while the thread works.
+// Where the core is reached. Bounded: messages and proposals are refused beyond a number and a weight in bytes; events
+// and completions are bounded by the work that is out. One wake-up for all that gathers while the consumer works.
 //
-// Thread-safe: many producers, one consumer.
+// Thread-safe: many producers; one consumer at a time, and one that sleeps in Wait().
 class Mailbox {
  public:
   struct Limits {
@@ -80,31 +81,41 @@ class Mailbox {
     size_t bytes_max = 0;  // Each of messages, proposals.
   };
 
-  explicit Mailbox(Limits limits) : limits_(limits) {}
+  // `on_arrival` is called after each push, by the thread that pushed; it decides who looks. Empty: Wake().
+  explicit Mailbox(Limits limits, std::function<void()> on_arrival = nullptr)
+      : limits_(limits), on_arrival_(std::move(on_arrival)) {}
 
   enum class PushResult { kOk, kFull, kClosed };
   PushResult PushProposal(PendingProposal proposal);
   // On kFull and kClosed `read` is untouched.
   PushResult PushRead(PendingRead&& read);
-  PushResult PushMessage(Message message);
+  // Those there is no room for are dropped.
+  void PushMessages(std::vector<Message> messages);
   // False when closed; `event` is then untouched.
   bool PushEvent(Event&& event);
   void PostAppended(std::optional<AppendTicket> ticket, size_t jobs);
-  // Wakes nobody: the news only frees memory and log, and can wait for the next turn.
+  // Tells nobody: the news only frees memory and log, and can wait for the next turn.
   void PostApplied(Index index);
 
-  // Waits until something is there, `timeout` has passed, or the mailbox is closed; moves everything into `inbox`,
-  // which must be clear. False when closed: nothing more will come, what was left is in `inbox`.
-  bool Take(std::chrono::nanoseconds timeout, Inbox* inbox);
+  // Waits until something has arrived, `timeout` has passed, or the mailbox is closed. False when closed: nothing more
+  // will come, but something may be left.
+  bool Wait(std::chrono::nanoseconds timeout);
+  // Ends a Wait(), if there is one and something is there.
+  void Wake();
+  // Moves everything into `inbox`, which must be clear.
+  void Take(Inbox* inbox);
+  // Something is there (other than what PostApplied left).
+  bool pending() const;
 
   void Close();
 
  private:
-  // REQUIRES: mu_ held. Whether the consumer must be woken once it is released.
-  bool Arrived();
+  // REQUIRES: mu_ not held.
+  void Announce();
 
   const Limits limits_;
-  std::mutex mu_;
+  const std::function<void()> on_arrival_;
+  mutable std::mutex mu_;
   std::condition_variable changed_;
   Inbox inbox_;                // Guarded by mu_, like all below.
   size_t message_bytes_ = 0;   // Of inbox_.messages.

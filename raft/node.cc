@@ -12,6 +12,7 @@
 #include "absl/strings/str_format.h"
 #include "base/log.h"
 #include "base/random.h"
+#include "base/thread_name.h"
 #include "raft/applied_waiters.h"
 #include "raft/apply_loop.h"
 #include "raft/failure.h"
@@ -34,6 +35,34 @@ std::string Hex(MemberId id) { return absl::StrFormat("%x", id.value()); }
 
 absl::Status Stopping() { return absl::UnavailableError("the member is stopping"); }
 
+// A turn that finds more than this says that much is going on; so many turns in a row that find no more, that it is
+// over. Slow to call it quiet: under load every turn of the raft thread that gathers more is worth two small ones.
+constexpr size_t kQuietItemsMax = 2;
+constexpr int kQuietTurns = 32;
+
+// Says, for as long as it lives, that the calling thread is in a turn of `node`. A thread may be in turns of several:
+// where a transport calls straight into another node of the same process.
+class TurnMark {
+ public:
+  explicit TurnMark(const void* node) : node_(node), outer_(std::exchange(innermost_, this)) {}
+  ~TurnMark() { innermost_ = outer_; }
+  TurnMark(const TurnMark&) = delete;
+  TurnMark& operator=(const TurnMark&) = delete;
+
+  static bool Has(const void* node) {
+    for (const TurnMark* mark = innermost_; mark != nullptr; mark = mark->outer_) {
+      if (mark->node_ == node) return true;
+    }
+    return false;
+  }
+
+ private:
+  static thread_local const TurnMark* innermost_;
+  const void* const node_;
+  const TurnMark* const outer_;
+};
+thread_local const TurnMark* TurnMark::innermost_ = nullptr;
+
 class NodeImpl final : public Node {
  public:
   NodeImpl(const NodeOptions& options, InitialState initial, StableStore* store, Transport* transport,
@@ -43,7 +72,7 @@ class NodeImpl final : public Node {
         state_machine_(*state_machine),
         clock_(*clock),
         failure_(std::move(on_fatal)),
-        mailbox_({.items_max = options.mailbox_max, .bytes_max = options.mailbox_bytes_max}),
+        mailbox_({.items_max = options.mailbox_max, .bytes_max = options.mailbox_bytes_max}, [this] { OnArrival(); }),
         waiters_(initial.applied),
         log_writer_(store, transport, &mailbox_, &failure_),
         apply_loop_(
@@ -100,9 +129,9 @@ class NodeImpl final : public Node {
     waiters_.Add(index, std::move(read));
   }
 
-  void Deliver(Message message) override {
+  void Deliver(std::vector<Message> messages) override {
     // Full: dropped, as a network might.
-    (void)mailbox_.PushMessage(std::move(message));
+    mailbox_.PushMessages(std::move(messages));
   }
   void ReportUnreachable(MemberId peer) override { mailbox_.PushEvent(Unreachable{peer}); }
   void ReportSnapshotSent(MemberId follower, const absl::Status& status, EntryId last) override {
@@ -134,44 +163,76 @@ class NodeImpl final : public Node {
 
  private:
   void Run() {
-    // Alone, there is nobody to wait for.
-    const Membership members = core_.status().membership;
-    if (members.voters == std::vector<MemberId>{options_.core.id} && !members.is_joint()) core_.Campaign();
-
-    Inbox inbox;
+    NameThread("raft");
     absl::Time now = clock_.Now();
     absl::Time next_tick = now + options_.tick;
-    Turn(now, /*ticked=*/false);
-    while (mailbox_.Take(absl::ToChronoNanoseconds(next_tick - now), &inbox)) {
-      now = clock_.Now();
-      if (!failure_.failed()) {
-        HandleInbox(&inbox, now);
-        const bool ticked = now >= next_tick;
-        if (ticked) {
-          next_tick = NextTick(next_tick, now);
-          core_.Tick();
-          reads_.OnTick(now);
-          waiters_.Expire(now);
-          ExpireProposals(now);
-          MaybeTruncate();
-        }
-        Turn(now, ticked);
-      } else {
-        // Nobody is told anything but that time is over; the owner is about to stop us.
-        reads_.Add(&inbox.reads);
-        if (now >= next_tick) {
-          next_tick = NextTick(next_tick, now);
-          reads_.OnTick(now);
-          waiters_.Expire(now);
-        }
-      }
-      inbox.Clear();
+    {
+      std::lock_guard<std::mutex> turn(turn_mu_);
+      const TurnMark mark(this);
+      // Alone, there is nobody to wait for.
+      const Membership members = core_.status().membership;
+      if (members.voters == std::vector<MemberId>{options_.core.id} && !members.is_joint()) core_.Campaign();
+      Turn(now, /*ticked=*/false);
+      started_ = true;
     }
-    reads_.Add(&inbox.reads);
+    while (mailbox_.Wait(absl::ToChronoNanoseconds(next_tick - now))) {
+      std::lock_guard<std::mutex> turn(turn_mu_);
+      const TurnMark mark(this);
+      now = clock_.Now();
+      const bool ticks = now >= next_tick;
+      if (ticks) next_tick = NextTick(next_tick, now);
+      TakeTurn(now, ticks);
+    }
+    std::lock_guard<std::mutex> turn(turn_mu_);
+    ended_ = true;
+    mailbox_.Take(&inbox_);
+    reads_.Add(&inbox_.reads);
     reads_.FailAll(Stopping());
-    for (Event& event : inbox.events) {
+    for (Event& event : inbox_.events) {
       if (auto* const offer = std::get_if<SnapshotOffer>(&event)) offer->decided(false);
     }
+  }
+
+  // Something is in the mailbox; the calling thread has put it there.
+  void OnArrival() {
+    if (busy_.load(std::memory_order_relaxed) || failure_.failed()) return mailbox_.Wake();
+    // Deeper in a turn, or another thread has it: whoever has it looks again after it.
+    if (TurnMark::Has(this)) return;
+    {
+      std::unique_lock<std::mutex> turn(turn_mu_, std::try_to_lock);
+      if (!turn.owns_lock()) return;
+      if (!started_ || ended_) return;
+      const TurnMark mark(this);
+      TakeTurn(clock_.Now(), /*ticks=*/false);
+    }
+    if (mailbox_.pending()) mailbox_.Wake();
+  }
+
+  // Everything from the mailbox to where it leads. REQUIRES: turn_mu_.
+  void TakeTurn(absl::Time now, bool ticks) {
+    mailbox_.Take(&inbox_);
+    const size_t items = inbox_.messages.size() + inbox_.proposals.size() + inbox_.reads.size();
+    quiet_turns_ = items > kQuietItemsMax ? 0 : std::min(quiet_turns_ + 1, kQuietTurns);
+    busy_.store(quiet_turns_ < kQuietTurns, std::memory_order_relaxed);
+    if (!failure_.failed()) {
+      HandleInbox(&inbox_, now);
+      if (ticks) {
+        core_.Tick();
+        reads_.OnTick(now);
+        waiters_.Expire(now);
+        ExpireProposals(now);
+        MaybeTruncate();
+      }
+      Turn(now, ticks);
+    } else {
+      // Nobody is told anything but that time is over; the owner is about to stop us.
+      reads_.Add(&inbox_.reads);
+      if (ticks) {
+        reads_.OnTick(now);
+        waiters_.Expire(now);
+      }
+    }
+    inbox_.Clear();
   }
 
   // After a pause of the process what its peers say is news; how many ticks it missed is not.
@@ -348,7 +409,13 @@ class NodeImpl final : public Node {
   mutable std::mutex status_mu_;
   NodeStatus status_;  // Guarded by status_mu_.
 
-  // The raft thread's.
+  // The turn's: guarded by turn_mu_. `busy_` is only advice.
+  std::mutex turn_mu_;
+  std::atomic<bool> busy_ = false;
+  int quiet_turns_ = kQuietTurns;
+  bool started_ = false;
+  bool ended_ = false;
+  Inbox inbox_;  // Empty between turns; kept for its memory.
   Core core_;
   TruncationPolicy truncation_;
   ReadBatcher reads_;

@@ -2,15 +2,23 @@
 
 // A running member of a Raft group: the core on its thread, with a disk, a network and a state machine around it.
 //
-//   raft thread   owns the Core; reached by a mailbox; blocks on nothing but an empty mailbox and the next tick.
+//   raft thread   ticks the Core, and takes its turns when there is much to do; reached by a mailbox; blocks on nothing
+//                 but an empty mailbox and the next tick.
 //   log writer    takes every append queued since its last sync, as one write and one sync; sends what waited for it.
 //   apply thread  executes committed entries; reads those that left memory from the log.
 //   log reader    reads for followers what has left memory; asleep otherwise.
+//
+// The Core is moved in turns, one at a time. When little is going on, the thread that brings something (a peer's
+// message, a proposal, a finished write) takes the turn itself, which saves a hand-over per step of a write; when much
+// is, it leaves its work in the mailbox, and the raft thread makes one turn of all that has gathered. So callbacks and
+// Transport::Send may run on any thread that calls a Node, deep in that call: hold no lock around a call that they
+// take.
 //
 // Thread-safe. Holds no policy: it executes Ready in the order ready.h asks for.
 
 #include <functional>
 #include <memory>
+#include <vector>
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
@@ -73,11 +81,11 @@ class Node {
   virtual void WaitApplied(Index index, absl::Time deadline, ReadDone done) = 0;
 
   // From the transport.
-  virtual void Deliver(Message message) = 0;
+  virtual void Deliver(std::vector<Message> messages) = 0;
   virtual void ReportUnreachable(MemberId peer) = 0;
   virtual void ReportSnapshotSent(MemberId follower, const absl::Status& status, EntryId last) = 0;
   // A snapshot has arrived whole. `decided` is told whether it will be installed (then StateMachine::Install follows)
-  // or is stale; called on the raft thread, must not block.
+  // or is stale; called in a turn, must not block.
   virtual void OfferSnapshot(MemberId from, Term term, const SnapshotMeta& meta, std::function<void(bool)> decided) = 0;
 
   // A consistent copy; does not wait for the raft thread.

@@ -26,7 +26,7 @@ class StateMachine {
   // The applied index that would survive a crash now; the log may be truncated up to it. Thread-safe.
   virtual Index DurableApplied() const = 0;
 
-  // Leadership, term or leader changed. By the raft thread; must not block.
+  // Leadership, term or leader changed. In a turn of the node (node.h), so one at a time; must not block.
   virtual void OnLeadership(Role role, Term term, MemberId leader) = 0;
 };
 

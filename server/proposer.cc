@@ -11,6 +11,7 @@
 #include "absl/synchronization/mutex.h"
 #include "base/check.h"
 #include "base/random.h"
+#include "base/thread_name.h"
 
 namespace keel::server {
 namespace {
@@ -158,6 +159,7 @@ class ProposerImpl final : public Proposer {
   }
 
   void RunTimer() {
+    NameThread("proposer");
     absl::MutexLock lock(&timer_mutex_);
     while (!timer_mutex_.AwaitWithTimeout(absl::Condition(&stopping_), options_.timer_tick)) {
       timer_mutex_.Unlock();

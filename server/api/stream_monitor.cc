@@ -1,4 +1,5 @@
 #include "server/api/stream_monitor.h"
+#include "base/thread_name.h"
 
 #include <algorithm>
 #include <utility>
@@ -75,6 +76,7 @@ void StreamMonitor::Poll(Call call, absl::AnyInvocable<bool()> reached, Done don
 }
 
 void StreamMonitor::Run() {
+  NameThread("streams");
   bool stopping = false;
   while (!stopping) {
     if (on_tick_) on_tick_();

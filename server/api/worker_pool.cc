@@ -1,4 +1,5 @@
 #include "server/api/worker_pool.h"
+#include "base/thread_name.h"
 
 #include <utility>
 
@@ -27,6 +28,7 @@ void WorkerPool::Run(absl::AnyInvocable<void()> task) {
 }
 
 void WorkerPool::Work() {
+  NameThread("reader");
   while (true) {
     absl::AnyInvocable<void()> task;
     {

@@ -109,10 +109,6 @@ class PeerNetworkImpl final : public PeerNetwork {
     builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 5000);
     builder.SetMaxReceiveMessageSize(static_cast<int>(options.message_bytes_max));
     builder.SetMaxSendMessageSize(static_cast<int>(options.message_bytes_max));
-    // Synchronous calls are snapshots only.
-    builder.SetSyncServerOption(grpc::ServerBuilder::SyncServerOption::NUM_CQS, 1);
-    builder.SetSyncServerOption(grpc::ServerBuilder::SyncServerOption::MIN_POLLERS, 1);
-    builder.SetSyncServerOption(grpc::ServerBuilder::SyncServerOption::MAX_POLLERS, 1);
     builder.RegisterService(&raft_service_);
     builder.RegisterService(&lease_service_);
     std::vector<int> ports(options.listen.size(), 0);

@@ -1,6 +1,7 @@
 #include "server/peer/peer_service.h"
 
 #include <optional>
+#include <thread>
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
@@ -89,6 +90,45 @@ class PeerService::IncomingStream final : public grpc::ServerBidiReactor<raftpb:
   std::optional<grpc::Status> end_;  // Written once, under the lock.
 };
 
+// One snapshot from a peer, taken by a thread of its own. Deletes itself.
+class PeerService::IncomingSnapshot final : public grpc::ServerReadReactor<raftpb::SnapshotChunk>,
+                                            private SnapshotChunks {
+ public:
+  IncomingSnapshot(SnapshotReceiver* receiver, raftpb::SnapshotReceipt* receipt) {
+    if (const absl::Status refused = receiver->Begin(); !refused.ok()) {
+      Finish(ToGrpc(refused));
+      return;
+    }
+    thread_ = std::thread([this, receiver, receipt] { Finish(ToGrpc(receiver->Receive(this, receipt))); });
+  }
+
+ private:
+  bool Read(raftpb::SnapshotChunk* chunk) override {
+    {
+      absl::MutexLock lock(&mu_);
+      read_.reset();
+    }
+    StartRead(chunk);
+    absl::MutexLock lock(&mu_);
+    auto done = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return read_.has_value(); };
+    mu_.Await(absl::Condition(&done));
+    return *read_;
+  }
+
+  void OnReadDone(bool ok) override {
+    absl::MutexLock lock(&mu_);
+    read_ = ok;
+  }
+  void OnDone() override {
+    if (thread_.joinable()) thread_.join();  // It has called Finish(), its last act.
+    delete this;
+  }
+
+  absl::Mutex mu_;
+  std::optional<bool> read_ ABSL_GUARDED_BY(mu_);
+  std::thread thread_;
+};
+
 PeerService::PeerService(const PeerIdentity* identity, Delivery* delivery)
     : identity_(*identity), delivery_(*delivery), receiver_(identity, delivery) {
   for (raft::MemberId peer : identity_.peers) {
@@ -102,10 +142,9 @@ grpc::ServerBidiReactor<raftpb::PeerFrame, raftpb::PeerAck>* PeerService::Stream
   return new IncomingStream(this);
 }
 
-grpc::Status PeerService::InstallSnapshot(grpc::ServerContext* /*context*/,
-                                          grpc::ServerReader<raftpb::SnapshotChunk>* chunks,
-                                          raftpb::SnapshotReceipt* receipt) {
-  return ToGrpc(receiver_.Receive(chunks, receipt));
+grpc::ServerReadReactor<raftpb::SnapshotChunk>* PeerService::InstallSnapshot(grpc::CallbackServerContext* /*context*/,
+                                                                             raftpb::SnapshotReceipt* receipt) {
+  return new IncomingSnapshot(&receiver_, receipt);
 }
 
 PeerService::PeerTraffic* PeerService::traffic(raft::MemberId peer) const {
@@ -139,9 +178,7 @@ absl::Status PeerService::DeliverFrame(raft::MemberId from, raftpb::PeerFrame* f
     refused_messages_.fetch_add(1, std::memory_order_relaxed);
     first_error.Update(message.status());
   }
-  delivery_.WithNode([&](raft::Node& node) {
-    for (raft::Message& message : messages) node.Deliver(std::move(message));
-  });
+  delivery_.WithNode([&](raft::Node& node) { node.Deliver(std::move(messages)); });
   return first_error;
 }
 

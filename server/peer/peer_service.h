@@ -17,16 +17,17 @@
 namespace keel::server {
 
 // The callee's half of RaftTransport. Streams run on gRPC's callback threads, which never block; a snapshot blocks on
-// the disk and has a thread of its own, hence the synchronous method.
+// the disk and gets a thread of its own for as long as it takes. There is no synchronous method, because each of its
+// pollers would take turns with the callback threads at every event, at the price of a context switch.
 //
 // Thread-safe. Ends with the grpc::Server it is registered at.
-class PeerService final : public raftpb::RaftTransport::WithCallbackMethod_Stream<raftpb::RaftTransport::Service> {
+class PeerService final : public raftpb::RaftTransport::CallbackService {
  public:
   PeerService(const PeerIdentity* identity, Delivery* delivery);
 
   grpc::ServerBidiReactor<raftpb::PeerFrame, raftpb::PeerAck>* Stream(grpc::CallbackServerContext* context) override;
-  grpc::Status InstallSnapshot(grpc::ServerContext* context, grpc::ServerReader<raftpb::SnapshotChunk>* chunks,
-                               raftpb::SnapshotReceipt* receipt) override;
+  grpc::ServerReadReactor<raftpb::SnapshotChunk>* InstallSnapshot(grpc::CallbackServerContext* context,
+                                                                  raftpb::SnapshotReceipt* receipt) override;
 
   // No more waiting for decisions about snapshots.
   void Stop() { receiver_.Stop(); }
@@ -37,6 +38,7 @@ class PeerService final : public raftpb::RaftTransport::WithCallbackMethod_Strea
 
  private:
   class IncomingStream;
+  class IncomingSnapshot;
 
   struct PeerTraffic {
     raft::MemberId peer;

@@ -37,14 +37,15 @@ class SnapshotReceiver::Decision {
   Outcome outcome_ ABSL_GUARDED_BY(mu_) = Outcome::kPending;
 };
 
-absl::Status SnapshotReceiver::Receive(grpc::ServerReaderInterface<raftpb::SnapshotChunk>* chunks,
-                                       raftpb::SnapshotReceipt* receipt) {
-  {
-    absl::MutexLock lock(&mu_);
-    if (stopped_) return absl::UnavailableError("stopping");
-    if (busy_) return absl::ResourceExhaustedError("another snapshot is arriving");
-    busy_ = true;
-  }
+absl::Status SnapshotReceiver::Begin() {
+  absl::MutexLock lock(&mu_);
+  if (stopped_) return absl::UnavailableError("stopping");
+  if (busy_) return absl::ResourceExhaustedError("another snapshot is arriving");
+  busy_ = true;
+  return absl::OkStatus();
+}
+
+absl::Status SnapshotReceiver::Receive(SnapshotChunks* chunks, raftpb::SnapshotReceipt* receipt) {
   absl::Status status = ReceiveOne(chunks, receipt);
   absl::MutexLock lock(&mu_);
   busy_ = false;
@@ -52,8 +53,7 @@ absl::Status SnapshotReceiver::Receive(grpc::ServerReaderInterface<raftpb::Snaps
   return status;
 }
 
-absl::Status SnapshotReceiver::ReceiveOne(grpc::ServerReaderInterface<raftpb::SnapshotChunk>* chunks,
-                                          raftpb::SnapshotReceipt* receipt) {
+absl::Status SnapshotReceiver::ReceiveOne(SnapshotChunks* chunks, raftpb::SnapshotReceipt* receipt) {
   raftpb::SnapshotChunk chunk;
   if (!chunks->Read(&chunk)) return absl::InvalidArgumentError("the snapshot has no chunks");
   KEEL_RETURN_IF_ERROR(identity_.Check(chunk.hello()));
@@ -118,8 +118,7 @@ absl::Status SnapshotReceiver::ReceiveOne(grpc::ServerReaderInterface<raftpb::Sn
   return absl::UnavailableError("stopping");
 }
 
-absl::Status SnapshotReceiver::WriteFiles(const std::string& dir,
-                                          grpc::ServerReaderInterface<raftpb::SnapshotChunk>* chunks,
+absl::Status SnapshotReceiver::WriteFiles(const std::string& dir, SnapshotChunks* chunks,
                                           raftpb::SnapshotChunk* chunk) {
   KEEL_ASSIGN_OR_RETURN(auto writer, storage::SnapshotWriter::Create(dir));
   for (int64_t number = 0;; ++number) {

@@ -1,8 +1,5 @@
 #pragma once
 
-#include <grpcpp/server_context.h>
-#include <grpcpp/support/sync_stream.h>
-
 #include <memory>
 #include <string>
 
@@ -15,6 +12,14 @@
 
 namespace keel::server {
 
+// The chunks of one snapshot on their way in.
+class SnapshotChunks {
+ public:
+  virtual ~SnapshotChunks() = default;
+  // Blocks. False: there are no more, or the sender has gone.
+  virtual bool Read(raftpb::SnapshotChunk* chunk) = 0;
+};
+
 // Takes snapshots from the leader, one at a time: writes the chunks into `<incoming>.part`, verifies the whole, renames
 // it to its place, and only then offers it to the node. Whatever goes wrong on the way leaves nothing behind.
 //
@@ -23,8 +28,10 @@ class SnapshotReceiver {
  public:
   SnapshotReceiver(const PeerIdentity* identity, Delivery* delivery) : identity_(*identity), delivery_(*delivery) {}
 
+  // OK: Receive() must follow, on a thread that may block. Not OK: another one is arriving, or time is over.
+  absl::Status Begin();
   // Blocks until the node has decided about the snapshot, or the caller has gone.
-  absl::Status Receive(grpc::ServerReaderInterface<raftpb::SnapshotChunk>* chunks, raftpb::SnapshotReceipt* receipt);
+  absl::Status Receive(SnapshotChunks* chunks, raftpb::SnapshotReceipt* receipt);
 
   // Ends the wait for a decision, now and later. Reads end by the call's cancellation.
   void Stop();
@@ -32,10 +39,9 @@ class SnapshotReceiver {
  private:
   class Decision;
 
-  absl::Status ReceiveOne(grpc::ServerReaderInterface<raftpb::SnapshotChunk>* chunks, raftpb::SnapshotReceipt* receipt);
+  absl::Status ReceiveOne(SnapshotChunks* chunks, raftpb::SnapshotReceipt* receipt);
   // Writes and verifies `dir`; `chunk` is the first and is overwritten.
-  absl::Status WriteFiles(const std::string& dir, grpc::ServerReaderInterface<raftpb::SnapshotChunk>* chunks,
-                          raftpb::SnapshotChunk* chunk);
+  absl::Status WriteFiles(const std::string& dir, SnapshotChunks* chunks, raftpb::SnapshotChunk* chunk);
 
   const PeerIdentity& identity_;
   Delivery& delivery_;

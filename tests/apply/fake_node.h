@@ -55,7 +55,7 @@ class FakeNode final : public raft::Node {
     ReadIndex(deadline, std::move(done));
   }
 
-  void Deliver(raft::Message /*message*/) override {}
+  void Deliver(std::vector<raft::Message> /*messages*/) override {}
   void ReportUnreachable(raft::MemberId /*peer*/) override {}
   void ReportSnapshotSent(raft::MemberId /*follower*/, const absl::Status& /*status*/,
                           raft::EntryId /*last*/) override {}

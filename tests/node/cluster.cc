@@ -324,7 +324,7 @@ void Cluster::Send(int from, std::vector<Message> messages) {
       if (cuts_.contains({std::min(from, to), std::max(from, to)})) continue;
     }
     // Not under the lock: what is called may call back.
-    if (const std::shared_ptr<Node> node = Find(to)) node->Deliver(std::move(message));
+    if (const std::shared_ptr<Node> node = Find(to)) node->Deliver({std::move(message)});
   }
 }
 

@@ -146,37 +146,56 @@ TEST(AppliedWaitersTest, EveryReadIsAnsweredExactlyOnce) {
   EXPECT_EQ(answers.size(), 6u);
 }
 
+TEST(MailboxTest, TellsAfterEachPushThatSomethingHasArrived) {
+  int arrivals = 0;
+  Mailbox* self = nullptr;
+  Mailbox mailbox({.items_max = 3, .bytes_max = 100}, [&] {
+    ++arrivals;
+    EXPECT_TRUE(self->pending());  // Not under its lock.
+  });
+  self = &mailbox;
+  mailbox.PostAppended(std::nullopt, 1);
+  mailbox.PostApplied(Index(1));  // Can wait.
+  EXPECT_EQ(arrivals, 1);
+  EXPECT_TRUE(mailbox.PushEvent(Unreachable{MemberId(2)}));
+  EXPECT_EQ(arrivals, 2);
+}
+
 TEST(MailboxTest, RefusesBeyondItsLimitsAndTakesAllAtOnce) {
-  Mailbox mailbox({.items_max = 3, .bytes_max = 100});
+  Mailbox mailbox({.items_max = 3, .bytes_max = 400});
   const auto propose = [&](size_t bytes) {
     return mailbox.PushProposal({.payload = Payload(std::string(bytes, 'x')), .deadline = absl::InfiniteFuture()});
   };
   // One that is too large alone passes; another on top of it does not.
-  EXPECT_EQ(propose(200), Mailbox::PushResult::kOk);
+  EXPECT_EQ(propose(500), Mailbox::PushResult::kOk);
   EXPECT_EQ(propose(1), Mailbox::PushResult::kFull);
   Inbox inbox;
-  EXPECT_TRUE(mailbox.Take(std::chrono::nanoseconds(0), &inbox));
+  mailbox.Take(&inbox);
   EXPECT_EQ(inbox.proposals.size(), 1u);
   inbox.Clear();
   for (int i = 0; i < 3; ++i) EXPECT_EQ(propose(1), Mailbox::PushResult::kOk);
   EXPECT_EQ(propose(1), Mailbox::PushResult::kFull);
   // Kinds do not crowd each other out.
-  EXPECT_EQ(mailbox.PushMessage({.from = MemberId(1), .to = MemberId(2), .term = Term(1), .body = Heartbeat{}}),
-            Mailbox::PushResult::kOk);
+  const Message heartbeat{.from = MemberId(1), .to = MemberId(2), .term = Term(1), .body = Heartbeat{}};
+  mailbox.PushMessages({heartbeat, heartbeat});
+  mailbox.PushMessages({heartbeat, heartbeat});  // The second one of these has no room.
   mailbox.PostApplied(Index(4));
   mailbox.PostApplied(Index(7));
   mailbox.PostAppended(std::nullopt, 1);
   mailbox.PostAppended(AppendTicket{.generation = 1, .last = {}, .term = Term(1)}, 2);
-  EXPECT_TRUE(mailbox.Take(std::chrono::hours(1), &inbox));
+  EXPECT_TRUE(mailbox.pending());
+  EXPECT_TRUE(mailbox.Wait(std::chrono::hours(1)));
+  mailbox.Take(&inbox);
+  EXPECT_FALSE(mailbox.pending());
   EXPECT_EQ(inbox.proposals.size(), 3u);
-  EXPECT_EQ(inbox.messages.size(), 1u);
+  EXPECT_EQ(inbox.messages.size(), 3u);
   EXPECT_EQ(inbox.applied, Index(7));
   EXPECT_EQ(inbox.appends_done, 3u);
   EXPECT_TRUE(inbox.appended.has_value());
   inbox.Clear();
   mailbox.Close();
   EXPECT_EQ(propose(1), Mailbox::PushResult::kClosed);
-  EXPECT_FALSE(mailbox.Take(std::chrono::hours(1), &inbox));
+  EXPECT_FALSE(mailbox.Wait(std::chrono::hours(1)));
 }
 
 }  // namespace

@@ -46,9 +46,9 @@ class FakeNode final : public raft::Node {
   void ReadIndex(absl::Time, raft::ReadDone) override {}
   void WaitApplied(raft::Index, absl::Time, raft::ReadDone) override {}
 
-  void Deliver(raft::Message message) override {
+  void Deliver(std::vector<raft::Message> messages) override {
     absl::MutexLock lock(&mu_);
-    received_.push_back(std::move(message));
+    for (raft::Message& message : messages) received_.push_back(std::move(message));
   }
   void ReportUnreachable(raft::MemberId peer) override {
     absl::MutexLock lock(&mu_);

@@ -13,6 +13,7 @@
 
 #include "absl/synchronization/mutex.h"
 #include "base/log.h"
+#include "server/grpc_pollers.h"
 #include "server/server.h"
 #include "tools/keeld/flags.h"
 #include "tools/keeld/readiness.h"
@@ -69,6 +70,7 @@ int Run(CommandLine line) {
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   RaiseDescriptorLimit();
 
+  const server::GrpcPollers pollers;
   auto server = server::Server::Start(std::move(line.config), [](absl::Status status) {
     LogFatal(status);
     _exit(kExitFailure);  // Nothing may be written any more: what the disk holds is not known.
