@@ -13,14 +13,14 @@ namespace {
 
 uint64_t StreamSeed(const CoreOptions& options) { return options.seed ^ (options.id.value() * 0x9e3779b97f4a7c15); }
 
-bool IsFromLeader(const MessageBody& body) {
-  return std::holds_alternative<AppendRequest>(body) || std::holds_alternative<Heartbeat>(body);
-}
+// For how many election timeouts after the start elections are hurried while no leader is heard of, and by how much.
+constexpr uint64_t kHurryTimeouts = 4;
+constexpr uint64_t kHurryFactor = 3;
 
-absl::Status Refuse(const Message& message, const char* why) {
-  return absl::InvalidArgumentError(
-      absl::StrCat(MessageName(message), " from ", message.from.value(), " in term ", message.term.value(), ": ", why));
-}
+// What a member goes on saying once it knows (Core::Step).
+constexpr char kDataLossText[] =
+    "this member's log is older than what it acknowledged (its data directory was restored or replaced); remove the "
+    "member and add it again with an empty directory";
 
 }  // namespace
 
@@ -33,6 +33,10 @@ Core::~Core() = default;
 void Core::Tick() { impl_->Tick(); }
 absl::Status Core::Step(Message message) { return impl_->Step(std::move(message)); }
 absl::Status Core::Propose(std::vector<Payload> payloads) { return impl_->Propose(std::move(payloads)); }
+absl::Status Core::ProposeMembership(const MembershipChange& change, const Payload& context) {
+  return impl_->ProposeMembership(change, context);
+}
+absl::Status Core::TransferLeadership(MemberId target) { return impl_->TransferLeadership(target); }
 void Core::ReadIndex(ReadId id) { impl_->ReadIndex(id); }
 void Core::Campaign() { impl_->Campaign(); }
 void Core::OnAppended(const AppendTicket& ticket) { impl_->OnAppended(ticket); }
@@ -42,6 +46,7 @@ void Core::OnSnapshotSent(MemberId follower, const absl::Status& status, EntryId
   impl_->OnSnapshotSent(follower, status, last);
 }
 void Core::OnUnreachable(MemberId peer) { impl_->OnUnreachable(peer); }
+void Core::OnPeerDied(MemberId peer) { impl_->OnPeerDied(peer); }
 bool Core::OfferSnapshot(MemberId from, Term term, const SnapshotMeta& meta) {
   return impl_->OfferSnapshot(from, term, meta);
 }
@@ -58,7 +63,7 @@ Index Core::ReplicatedEverywhere() const { return impl_->ReplicatedEverywhere();
 Core::Impl::Impl(const CoreOptions& options, InitialState initial)
     : options_(options),
       random_(StreamSeed(options)),
-      membership_(initial.membership),
+      memberships_(initial.applied, initial.membership, initial.memberships),
       log_(initial, options.cached_log_bytes_max),
       term_(initial.hard_state.term),
       vote_(initial.hard_state.vote),
@@ -66,17 +71,24 @@ Core::Impl::Impl(const CoreOptions& options, InitialState initial)
       durable_term_(initial.hard_state.term),
       forwarded_(random_.Next()) {
   KEEL_CHECK_OK(options_.Validate());
-  KEEL_CHECK(!membership_.voters.empty());
   KEEL_CHECK_GE(term_, log_.last().term) << "the hard state is older than the log";
-  ResetElectionTimer();
+  KEEL_CHECK_LE(memberships_.index(), log_.last().index) << "a membership that the log does not hold";
+  hurry_until_ = kHurryTimeouts * election_ticks();
+  ResetElectionTimerInHurry();
 }
 
 Role Core::Impl::role() const {
   if (std::holds_alternative<LeaderRole>(role_)) return Role::kLeader;
-  if (const Election* election = std::get_if<Election>(&role_)) {
+  if (const CandidateRole* election = std::get_if<CandidateRole>(&role_)) {
     return election->kind() == Election::Kind::kPreVote ? Role::kPreCandidate : Role::kCandidate;
   }
   return Role::kFollower;
+}
+
+MemberId Core::Impl::leader() const {
+  if (leader_role() != nullptr) return options_.id;
+  const FollowerRole* follower = std::get_if<FollowerRole>(&role_);
+  return follower == nullptr ? kNobody : follower->leader;
 }
 
 void Core::Impl::Tick() {
@@ -95,68 +107,24 @@ void Core::Impl::Campaign() {
   if (leader_role() != nullptr) return;
   ResetElectionTimer();
   // A member that cannot write could win no election and lead nobody; it would only raise the term.
-  if (!membership_.IsVoter(options_.id) || is_installing() || DiskIsStalled()) return;
-  StartElection(Election::Kind::kPreVote);
+  if (!MayCampaign() || is_installing() || DiskIsStalled()) return;
+  StartElection(Election::Kind::kPreVote, Reason::kTimeout);
 }
 
 bool Core::Impl::IsSticky() const {
   if (leader_role() != nullptr) return true;  // CheckQuorum says so.
-  return leader_ != kNobody && ticks_ - heard_leader_at_ < election_ticks();
-}
-
-absl::Status Core::Impl::Validate(const Message& message) const {
-  if (message.to != options_.id) return Refuse(message, "not for this member");
-  if (message.from == options_.id) return Refuse(message, "from this member itself");
-  if (!membership_.Contains(message.from)) return Refuse(message, "the sender is no member");
-  if (std::holds_alternative<TimeoutNow>(message.body)) return Refuse(message, "leadership transfer is not supported");
-  if (const auto* request = std::get_if<VoteRequest>(&message.body)) {
-    if (!membership_.IsVoter(message.from)) return Refuse(message, "the candidate has no vote");
-    if (request->last.term >= message.term) return Refuse(message, "the candidate's log is from its future");
-  }
-  if (IsFromLeader(message.body) && message.term >= term_) return ValidateFromLeader(message);
-  return absl::OkStatus();
-}
-
-absl::Status Core::Impl::ValidateFromLeader(const Message& message) const {
-  if (message.term == Term(0)) return Refuse(message, "nobody leads term 0");
-  if (message.term == term_ && leader_ != kNobody && leader_ != message.from) {
-    return Refuse(message, "the term has another leader");
-  }
-  if (const auto* request = std::get_if<AppendRequest>(&message.body)) return ValidateAppend(message, *request);
-  // A leader never lets a heartbeat commit more than we have acknowledged.
-  if (!is_installing() && std::get<Heartbeat>(message.body).commit > log_.last().index) {
-    return Refuse(message, "it commits entries that this log has lost");
-  }
-  return absl::OkStatus();
-}
-
-absl::Status Core::Impl::ValidateAppend(const Message& message, const AppendRequest& request) const {
-  if ((request.prev.index == Index(0)) != (request.prev.term == Term(0))) return Refuse(message, "bad prev");
-  EntryId prev = request.prev;
-  for (const Entry& entry : request.entries) {
-    if (entry.id.index != prev.index + 1 || entry.id.index == Index(0))
-      return Refuse(message, "entries not contiguous");
-    if (entry.id.term < prev.term || entry.id.term == Term(0)) return Refuse(message, "terms out of order");
-    if (entry.type != EntryType::kNoop && entry.type != EntryType::kCommand) {
-      return Refuse(message, "an entry of a type that is not supported");
-    }
-    prev = entry.id;
-  }
-  if (prev.term > message.term) return Refuse(message, "entries of a later term than the message");
-  // What is committed here is in the log of every later leader (Leader Completeness).
-  const auto contradicts = [this](EntryId id) {
-    return id.index <= log_.commit() && id.index >= log_.base().index && !log_.Has(id);
-  };
-  if (contradicts(request.prev)) return Refuse(message, "it contradicts committed entries");
-  for (const Entry& entry : request.entries) {
-    if (entry.id.index > log_.commit()) break;
-    if (contradicts(entry.id)) return Refuse(message, "it contradicts committed entries");
-  }
-  return absl::OkStatus();
+  const FollowerRole* follower = std::get_if<FollowerRole>(&role_);
+  return follower != nullptr && follower->leader != kNobody && ticks_ - follower->heard_at < election_ticks();
 }
 
 absl::Status Core::Impl::Step(Message message) {
   KEEL_RETURN_IF_ERROR(Validate(message));
+  if (!data_loss_ && ShowsDataLoss(message)) {
+    // Whatever it says now may contradict what it said before it forgot: it says nothing more.
+    BecomeFollower(term_, kNobody);
+    data_loss_ = true;
+  }
+  if (data_loss_) return absl::DataLossError(kDataLossText);
   if (message.term < term_) {
     RefuseOldTerm(message);
     return absl::OkStatus();
@@ -167,9 +135,13 @@ absl::Status Core::Impl::Step(Message message) {
     const bool asks_pre_vote = request != nullptr && request->pre_vote;
     const bool grants_pre_vote = response != nullptr && response->pre_vote && response->granted;
     // The group has a leader; whoever asks only cannot hear it, and must not depose it (Thesis §4.2.3).
-    if (request != nullptr && !request->transfer && IsSticky()) return absl::OkStatus();
+    if (request != nullptr && !request->transfer && IsSticky()) {
+      ReassureCandidate(message.from);
+      return absl::OkStatus();
+    }
+    // A pre-vote changes nothing (Thesis §9.6); anything else of a later term ends this one (Raft §5.1).
     if (!asks_pre_vote && !grants_pre_vote) {
-      BecomeFollower(message.term, IsFromLeader(message.body) ? message.from : kNobody);
+      BecomeFollower(message.term, IsFromLeader(message) ? message.from : kNobody);
     }
   }
   return Dispatch(std::move(message));
@@ -200,6 +172,8 @@ absl::Status Core::Impl::Dispatch(Message message) {
     HandleHeartbeat(from, *heartbeat);
   } else if (const auto* read = std::get_if<ReadIndexResponse>(&message.body)) {
     HandleReadIndexResponse(from, *read);
+  } else if (std::holds_alternative<TimeoutNow>(message.body)) {
+    HandleTimeoutNow(from);
   } else if (LeaderRole* leader = leader_role()) {
     if (const auto* appended = std::get_if<AppendResponse>(&message.body)) {
       return HandleAppendResponse(*leader, from, *appended);
@@ -222,18 +196,19 @@ absl::Status Core::Impl::Dispatch(Message message) {
 }
 
 absl::Status Core::Impl::Propose(std::vector<Payload> payloads) {
+  if (data_loss_) return absl::UnavailableError(kDataLossText);
   if (LeaderRole* leader = leader_role()) return ProposeAsLeader(*leader, std::move(payloads));
   return ForwardToLeader(std::move(payloads));
 }
 
 void Core::Impl::ReadIndex(ReadId id) {
-  if (LeaderRole* leader = leader_role()) {
-    if (!leader->reads.Add({.from = kNobody, .id = id})) return FailRead(id, "too many reads are waiting");
-    leader->flush = true;
-  } else if (leader_ == kNobody) {
+  if (LeaderRole* leading = leader_role()) {
+    if (!leading->reads.Add({.from = kNobody, .id = id})) return FailRead(id, "too many reads are waiting");
+    leading->flush = true;
+  } else if (leader() == kNobody) {
     FailRead(id, "no leader");
   } else {
-    Send(leader_, ReadIndexRequest{.id = forwarded_.Add(id, ticks_)});
+    Send(leader(), ReadIndexRequest{.id = forwarded_.Add(id, ticks_)});
   }
 }
 
@@ -243,6 +218,12 @@ void Core::Impl::OnAppended(const AppendTicket& ticket) {
   durable_term_ = std::max(durable_term_, ticket.term);
   log_.OnStable(ticket);
   if (LeaderRole* leader = leader_role()) MaybeCommit(*leader);
+}
+
+void Core::Impl::OnApplied(Index index) {
+  log_.OnApplied(index);
+  memberships_.OnApplied(log_.applied());
+  if (LeaderRole* leader = leader_role()) MaybeLeaveJoint(*leader);
 }
 
 void Core::Impl::Send(MemberId to, MessageBody body, SendWhen when) {
@@ -261,24 +242,23 @@ void Core::Impl::SendPreVote(MemberId to, Term term, MessageBody body) {
 
 void Core::Impl::ResetElectionTimer() { election_at_ = ticks_ + election_ticks() + random_.Below(election_ticks()); }
 
+void Core::Impl::ResetElectionTimerInHurry() {
+  if (ticks_ >= hurry_until_) return ResetElectionTimer();
+  // Still random, so that not all ask in the same tick.
+  election_at_ = ticks_ + 1 + random_.Below(std::max<uint64_t>(1, election_ticks() / kHurryFactor));
+}
+
 void Core::Impl::BecomeFollower(Term term, MemberId leader) {
   KEEL_CHECK_GE(term, term_);
   if (LeaderRole* role = leader_role()) FailLeaderReads(*role);
+  // Whoever was asked answers in another term now, or is asked no more.
+  if (term > term_ || leader != this->leader()) FailForwardedReads("the leader changed");
   if (term > term_) {
     term_ = term;
-    vote_ = kNobody;
-    // Whoever is asked now answers in another term.
-    SetLeader(kNobody);
+    vote_ = kNobody;  // Only then: one vote per term (Raft §5.2).
   }
-  role_ = FollowerRole{};
-  SetLeader(leader);
+  role_ = FollowerRole{.leader = leader, .heard_at = ticks_};
   ResetElectionTimer();
-}
-
-void Core::Impl::SetLeader(MemberId leader) {
-  if (leader_ == leader) return;
-  leader_ = leader;
-  FailForwardedReads("the leader changed");
 }
 
 void Core::Impl::AnswerRead(ReadId id, Index index) {
@@ -323,7 +303,10 @@ std::optional<AppendWork> Core::Impl::TakeAppend() {
 
 Ready Core::Impl::TakeReady() {
   Ready ready;
-  if (LeaderRole* leader = leader_role(); leader != nullptr && leader->flush) Flush(*leader);
+  if (LeaderRole* leader = leader_role(); leader != nullptr && leader->flush) {
+    Flush(*leader);
+    if (IsVotedOut(*leader)) ResignVotedOut(*leader);
+  }
   ready.messages = std::exchange(messages_, {});
   if (!is_installing()) {
     ready.append = TakeAppend();
@@ -344,15 +327,19 @@ Ready Core::Impl::TakeReady() {
 // --- Facts.
 
 CoreStatus Core::Impl::status() const {
+  const LeaderRole* leading = leader_role();
   return {.id = options_.id,
           .role = role(),
           .term = term_,
-          .leader = leader_,
+          .leader = leader(),
           .commit = log_.commit(),
           .applied = log_.applied(),
           .last = log_.last(),
           .first = log_.first(),
-          .membership = membership_};
+          .membership = membership(),
+          .membership_index = memberships_.index(),
+          .transfer_target = leading != nullptr && leading->transfer ? leading->transfer->target : kNobody,
+          .data_loss = data_loss_};
 }
 
 std::vector<FollowerStatus> Core::Impl::followers() const {

@@ -19,6 +19,7 @@
 
 #include "absl/status/status.h"
 #include "raft/entry.h"
+#include "raft/membership.h"
 #include "raft/message.h"
 #include "raft/options.h"
 #include "raft/ready.h"
@@ -39,7 +40,10 @@ struct InitialState {
   std::vector<TermRun> term_runs;  // The terms of the entries after `snapshot`, ascending; empty: there are none.
   Index last;                      // Last entry on disk; snapshot.index when there is none.
   Index applied;                   // The state machine stands here; snapshot.index <= applied <= last.
-  Membership membership;           // As of `applied`.
+  // As of `applied`, from the state machine. Empty: this member has yet to join, by a snapshot that says who is in.
+  Membership membership;
+  // The membership entries that the log holds, ascending; the ones up to `applied` may be among them.
+  std::vector<MembershipRecord> memberships;
 };
 
 // A copy of the public facts.
@@ -51,14 +55,18 @@ struct CoreStatus {
   Index commit;
   Index applied;  // Handed out and confirmed by OnApplied.
   EntryId last;
-  Index first;  // First index the log still has.
-  Membership membership;
+  Index first;                         // First index the log still has.
+  Membership membership;               // In use: the newest in the log, committed or not (Thesis §4.1).
+  Index membership_index;              // Of its entry; at or below `applied`: it is the state's.
+  MemberId transfer_target = kNobody;  // Leader: whom it is handing over to.
+  // This member's log is behind what it once acknowledged. It takes part in nothing any more; see Core::Step.
+  bool data_loss = false;
 };
 
 // One follower, as its leader sees it.
 struct FollowerStatus {
   MemberId id;
-  Index match;
+  Index match;  // Known to be durable there.
   Index next;
   bool recently_active = false;
   enum class State { kProbe, kReplicate, kSnapshot } state = State::kProbe;
@@ -75,14 +83,32 @@ class Core {
   // One unit of time has passed.
   void Tick();
 
-  // A message from a peer. kInvalidArgument: it breaks a rule (not for us, from a stranger, entries out of order) and
-  // was ignored; count it.
+  // A message from a peer. Not OK: it was ignored; count it.
+  //   kInvalidArgument     it breaks a rule (not for us, entries out of order, numbers that cannot be).
+  //   kFailedPrecondition  its sender is no member; a late answer of one that has left looks like this.
+  //   kDataLoss            a leader knows that this member had acknowledged what its log does not hold (a directory
+  //                        restored or wiped under the same id). From now on it neither votes nor acknowledges nor
+  //                        campaigns, and every Step says this: end the process with the text.
   absl::Status Step(Message message);
 
   // Appends commands (leader), or forwards them to the leader (follower; they may be lost on the way, the proposer's
   // deadline is the only sign). kUnavailable: no leader is known, nothing was done. kResourceExhausted: too many
-  // uncommitted bytes, nothing was done.
+  // uncommitted bytes, nothing was done. kUnavailable also while leadership is being handed over.
   absl::Status Propose(std::vector<Payload> payloads);
+
+  // Changes who is a member, on the leader. OK: appended, and in force here from now on; that it lasts is known when
+  // its entry is applied. A joint configuration is left by itself. Nothing was done:
+  //   kFailedPrecondition  see the texts in membership.h.
+  //   kInvalidArgument     as ChangedMembership.
+  //   kUnavailable         leadership is being handed over.
+  //   kResourceExhausted   too many uncommitted bytes.
+  absl::Status ProposeMembership(const MembershipChange& change, const Payload& context);
+
+  // Hands leadership to `target` (Thesis §3.10). OK: begun, or `target` leads already. It ends within an election
+  // timeout (status().transfer_target), by the target's election or without it; until then Propose is refused.
+  //   kFailedPrecondition  this member does not lead; another transfer is under way.
+  //   kNotFound            `target` is no voter.
+  absl::Status TransferLeadership(MemberId target);
 
   // Starts a linearizable read (Thesis §6.4); answered in Ready::reads, always exactly once.
   void ReadIndex(ReadId id);
@@ -100,6 +126,10 @@ class Core {
   void OnSnapshotSent(MemberId follower, const absl::Status& status, EntryId last);
   // The transport lost messages to `peer`, or its connection broke: assume nothing in flight arrives.
   void OnUnreachable(MemberId peer);
+  // The process of `peer` has ended (its connection was reset or refused, by a host that answers). If it led, this
+  // member asks for votes at once instead of waiting for its timeout; should the news be wrong, it disturbs nobody that
+  // still hears the leader.
+  void OnPeerDied(MemberId peer);
 
   // A complete, verified snapshot has arrived from `from` in `term`. True: it is news; Ready::install will name it, the
   // caller keeps the data until then. False: stale, the data can go (Raft §7).

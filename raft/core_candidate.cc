@@ -8,19 +8,25 @@
 
 namespace keel::raft {
 
-void Core::Impl::StartElection(Election::Kind kind) {
+void Core::Impl::StartElection(Election::Kind kind, Reason reason) {
   KEEL_CHECK(leader_role() == nullptr);
   const bool is_pre_vote = kind == Election::Kind::kPreVote;
-  SetLeader(kNobody);
+  if (leader() != kNobody) FailForwardedReads("the leader is lost");
   if (!is_pre_vote) {
     ++term_;
-    vote_ = options_.id;
+    vote_ = options_.id;  // Durable before anybody is asked (Raft fig. 2).
   }
-  role_ = Election(kind);
-  std::get<Election>(role_).Record(options_.id, true);
-  ResetElectionTimer();
+  Election& election = role_.emplace<CandidateRole>(kind);
+  election.Record(options_.id, true);
+  // A pre-vote can be repeated at any time. A vote waits for disks; given up too early, it would never come to an end.
+  if (is_pre_vote) {
+    ResetElectionTimerInHurry();
+  } else {
+    ResetElectionTimer();
+  }
 
-  const VoteRequest request{.last = log_.last(), .pre_vote = is_pre_vote};
+  const VoteRequest request{
+      .last = log_.last(), .pre_vote = is_pre_vote, .transfer = reason == Reason::kTransfer && !is_pre_vote};
   const auto ask = [&](MemberId id) {
     if (is_pre_vote) {
       SendPreVote(id, term_ + 1, request);
@@ -28,18 +34,19 @@ void Core::Impl::StartElection(Election::Kind kind) {
       Send(id, request, SendWhen::kAppendDurable);  // After our own vote is on disk.
     }
   };
-  for (MemberId id : membership_.voters) {
+  // In joint consensus both groups are asked (Thesis §4.3); learners never.
+  for (MemberId id : membership().voters) {
     if (id != options_.id) ask(id);
   }
-  for (MemberId id : membership_.outgoing_voters) {
-    if (id != options_.id && !std::binary_search(membership_.voters.begin(), membership_.voters.end(), id)) ask(id);
+  for (MemberId id : membership().outgoing_voters) {
+    if (id != options_.id && !std::binary_search(membership().voters.begin(), membership().voters.end(), id)) ask(id);
   }
   ConcludeElection();  // A single voter has won already.
 }
 
 // The response's term is ours, or, for a granted pre-vote, the one it was asked for.
 void Core::Impl::HandleVoteResponse(const Message& message, const VoteResponse& response) {
-  Election* election = std::get_if<Election>(&role_);
+  CandidateRole* election = std::get_if<CandidateRole>(&role_);
   if (election == nullptr) return;
   const bool is_pre_vote = election->kind() == Election::Kind::kPreVote;
   if (response.pre_vote != is_pre_vote) return;
@@ -50,17 +57,18 @@ void Core::Impl::HandleVoteResponse(const Message& message, const VoteResponse& 
 }
 
 void Core::Impl::ConcludeElection() {
-  const Election& election = std::get<Election>(role_);
-  switch (election.Outcome(membership_)) {
+  const CandidateRole& election = std::get<CandidateRole>(role_);
+  switch (election.Outcome(membership())) {
     case VoteOutcome::kPending:
       return;
     case VoteOutcome::kLost:
       // Waits for the winner, or for the next timeout.
       BecomeFollower(term_, kNobody);
+      ResetElectionTimerInHurry();
       return;
     case VoteOutcome::kWon:
       if (election.kind() == Election::Kind::kPreVote) {
-        StartElection(Election::Kind::kVote);
+        StartElection(Election::Kind::kVote, Reason::kTimeout);
       } else {
         BecomeLeader();
       }

@@ -10,11 +10,10 @@ namespace keel::raft {
 
 void Core::Impl::HeardFromLeader(MemberId leader) {
   KEEL_CHECK(leader_role() == nullptr);
-  if (!std::holds_alternative<FollowerRole>(role_)) {
-    BecomeFollower(term_, leader);  // A candidate recognises the winner of its term (Raft §5.2).
-  }
-  SetLeader(leader);
-  heard_leader_at_ = ticks_;
+  // A candidate recognises the winner of its term (Raft §5.2).
+  if (this->leader() != leader) BecomeFollower(term_, leader);
+  std::get<FollowerRole>(role_).heard_at = ticks_;
+  hurry_until_ = 0;
   ResetElectionTimer();
 }
 
@@ -28,9 +27,12 @@ void Core::Impl::HandleVoteRequest(const Message& message, const VoteRequest& re
     // no, and teaches the candidate that it is behind.
     const bool granted = message.term > term_ && is_up_to_date;
     SendPreVote(message.from, granted ? message.term : term_, VoteResponse{.granted = granted, .pre_vote = true});
+    // It lacks entries that this member has, so it will hardly win; all are in a hurry, so this one need not wait.
+    if (!is_up_to_date && ticks_ < hurry_until_ && role() == Role::kFollower && leader() == kNobody) Campaign();
     return;
   }
-  const bool is_free = vote_ == message.from || (vote_ == kNobody && leader_ == kNobody);
+  // First come, first served, once per term (Raft §5.2).
+  const bool is_free = vote_ == message.from || (vote_ == kNobody && leader() == kNobody);
   if (!is_free || !is_up_to_date) {
     Send(message.from, VoteResponse{.granted = false});
     return;
@@ -60,7 +62,17 @@ void Core::Impl::HandleAppend(MemberId from, AppendRequest request) {
   // be old. Only a contradiction cuts (Raft §5.3).
   for (Entry& entry : request.entries) {
     if (entry.id.index <= commit || log_.Has(entry.id)) continue;
-    if (entry.id.index <= log_.last().index) log_.CutAfter(entry.id.index - 1);
+    if (entry.id.index <= log_.last().index) {
+      log_.CutAfter(entry.id.index - 1);
+      memberships_.CutAfter(entry.id.index - 1);
+    }
+    if (entry.type == EntryType::kMembership) {
+      // In force from here on, committed or not (Thesis §4.1).
+      MembershipEntry decoded = *DecodeMembershipEntry(entry.payload.view());  // Validated.
+      memberships_.Append({.index = entry.id.index,
+                           .membership = std::move(decoded.membership),
+                           .context = Payload(std::move(decoded.context))});
+    }
     log_.Append(std::move(entry));
   }
   // The request vouches for no more than this; our log may go on with entries of a deposed leader.
@@ -94,30 +106,47 @@ void Core::Impl::HandleHeartbeat(MemberId from, const Heartbeat& heartbeat) {
 }
 
 void Core::Impl::HandleReadIndexResponse(MemberId from, const ReadIndexResponse& response) {
-  if (from != leader_) return;
+  if (from != leader()) return;
   if (const std::optional<ReadId> id = forwarded_.Take(response.id)) AnswerRead(*id, response.index);
 }
 
+void Core::Impl::OnPeerDied(MemberId peer) {
+  OnUnreachable(peer);
+  const FollowerRole* follower = std::get_if<FollowerRole>(&role_);
+  if (follower == nullptr || follower->leader == kNobody || follower->leader != peer) return;
+  // Nobody waits for its answers any more, and stickiness to it ends. A leader that is alive after all brings this
+  // member back with its next heartbeat, and those that still hear it grant no pre-vote.
+  BecomeFollower(term_, kNobody);
+  hurry_until_ = ticks_ + election_ticks();
+  // All its followers learn of it at about the same time. The first of them asks at once; the others follow a tick
+  // apart, in case it cannot win. One whose log is ahead need not wait for that (HandleVoteRequest).
+  uint64_t rank = 0;
+  for (MemberId id : membership().voters) rank += id < options_.id && id != peer ? 1 : 0;
+  if (rank == 0) return Campaign();
+  election_at_ = ticks_ + 1 + rank;
+}
+
 absl::Status Core::Impl::ForwardToLeader(std::vector<Payload> payloads) {
-  if (leader_ == kNobody) return absl::UnavailableError("no leader is known");
+  if (leader() == kNobody) return absl::UnavailableError("no leader is known");
   ForwardProposal proposal;
   size_t bytes = 0;
   for (Payload& payload : payloads) {
     if (!proposal.payloads.empty() && bytes + payload.size() > options_.append_bytes_max) {
-      Send(leader_, std::exchange(proposal, {}));
+      Send(leader(), std::exchange(proposal, {}));
       bytes = 0;
     }
     bytes += payload.size() + Entry::kOverheadBytes;
     proposal.payloads.push_back(std::move(payload));
   }
-  if (!proposal.payloads.empty()) Send(leader_, std::move(proposal));
+  if (!proposal.payloads.empty()) Send(leader(), std::move(proposal));
   return absl::OkStatus();
 }
 
 bool Core::Impl::OfferSnapshot(MemberId from, Term term, const SnapshotMeta& meta) {
-  if (from == options_.id || !membership_.Contains(from) || meta.membership.voters.empty()) return false;
+  if (data_loss_ || from == options_.id || from == kNobody || !CheckMembership(meta.membership).ok()) return false;
+  if (meta.last.index > Index(kIndexMax) || term > Term(kTermMax)) return false;
   if (meta.last.term == Term(0) || meta.last.term > term || term < term_) return false;
-  if (term == term_ && leader_ != kNobody && leader_ != from) return false;
+  if (term == term_ && leader() != kNobody && leader() != from) return false;
   if (term > term_) BecomeFollower(term, from);
   HeardFromLeader(from);
   if (is_installing() || meta.last.index <= log_.commit()) return false;
@@ -136,8 +165,8 @@ void Core::Impl::OnSnapshotInstalled(const SnapshotMeta& meta) {
   KEEL_CHECK(is_installing() && install_->handed && install_->meta == meta);
   install_.reset();
   log_.Reset(meta.last);
-  membership_ = meta.membership;
-  if (leader_ != kNobody) Send(leader_, SnapshotInstalled{.last = meta.last}, SendWhen::kAppendDurable);
+  memberships_.Reset(meta.last.index, meta.membership);
+  if (leader() != kNobody) Send(leader(), SnapshotInstalled{.last = meta.last}, SendWhen::kAppendDurable);
 }
 
 }  // namespace keel::raft

@@ -1,7 +1,9 @@
 #pragma once
 
-// The inside of Core. What every role shares is in core.cc; what a role does lies in core_follower.cc,
-// core_candidate.cc and core_leader.cc, and its data in one alternative of `role_`, so that none outlives its role.
+// The inside of Core. What every role shares is in core.cc, what is checked of a message first in core_validate.cc;
+// what a role does lies in core_follower.cc, core_candidate.cc and core_leader.cc (core_transfer.cc,
+// core_membership.cc: handing over, changing the membership), and its data in one alternative of `role_`, so that none
+// outlives its role.
 
 #include <cstdint>
 #include <deque>
@@ -17,8 +19,9 @@
 #include "raft/election.h"
 #include "raft/invariants.h"
 #include "raft/log.h"
+#include "raft/membership.h"
 #include "raft/read_index.h"
-#include "raft/tracker.h"
+#include "raft/roles.h"
 
 namespace keel::raft {
 
@@ -29,13 +32,16 @@ class Core::Impl {
   void Tick();
   absl::Status Step(Message message);
   absl::Status Propose(std::vector<Payload> payloads);
+  absl::Status ProposeMembership(const MembershipChange& change, const Payload& context);
+  absl::Status TransferLeadership(MemberId target);
   void ReadIndex(ReadId id);
   void Campaign();
   void OnAppended(const AppendTicket& ticket);
-  void OnApplied(Index index) { log_.OnApplied(index); }
+  void OnApplied(Index index);
   void OnFetched(MemberId follower, std::vector<Entry> entries);
   void OnSnapshotSent(MemberId follower, const absl::Status& status, EntryId last);
   void OnUnreachable(MemberId peer);
+  void OnPeerDied(MemberId peer);
   bool OfferSnapshot(MemberId from, Term term, const SnapshotMeta& meta);
   void OnSnapshotInstalled(const SnapshotMeta& meta);
   void OnLogTruncated(Index through) { log_.TruncatePrefix(through); }
@@ -48,27 +54,16 @@ class Core::Impl {
   Index ReplicatedEverywhere() const;
 
  private:
-  struct FollowerRole {};
-
-  struct LeaderRole {
-    LeaderRole(const CoreOptions& options, const Membership& membership, Index last, uint64_t now, uint64_t round)
-        : tracker(options, membership, last + 1, now), reads(round), term_start(last + 1) {}
-
-    ProgressTracker tracker;
-    ReadRounds reads;
-    Index term_start;              // The no-op of this term.
-    size_t uncommitted_bytes = 0;  // Of entries from term_start on.
-    int heartbeat_elapsed = 0;
-    bool flush = true;  // There may be something to send; TakeReady looks.
-  };
-
   enum class SendWhen { kTermDurable, kAppendDurable };
 
   // --- core.cc: every role.
 
   Role role() const;
+  // Who leads this term, this member included; kNobody: not known, or an election is on.
+  MemberId leader() const;
   LeaderRole* leader_role() { return std::get_if<LeaderRole>(&role_); }
   const LeaderRole* leader_role() const { return std::get_if<LeaderRole>(&role_); }
+  const Membership& membership() const { return memberships_.current(); }
   bool is_installing() const { return install_.has_value(); }
   uint64_t election_ticks() const { return static_cast<uint64_t>(options_.election_ticks); }
   bool HardStateChanged() const { return term_ != written_.term || vote_ != written_.vote; }
@@ -77,9 +72,6 @@ class Core::Impl {
 
   // A leader was heard of within the minimum election timeout (Thesis §4.2.3).
   bool IsSticky() const;
-  absl::Status Validate(const Message& message) const;
-  absl::Status ValidateFromLeader(const Message& message) const;
-  absl::Status ValidateAppend(const Message& message, const AppendRequest& request) const;
   // Answers a message of an older term where its sender must learn ours.
   void RefuseOldTerm(const Message& message);
   absl::Status Dispatch(Message message);
@@ -89,12 +81,41 @@ class Core::Impl {
   // About a pre-vote, in the term it asks for or our own; promises nothing, so it waits for nothing.
   void SendPreVote(MemberId to, Term term, MessageBody body);
   void ResetElectionTimer();
+  // The same for an election that can begin, or begin again, before its time (see hurry_until_).
+  void ResetElectionTimerInHurry();
   void BecomeFollower(Term term, MemberId leader);
-  void SetLeader(MemberId leader);
   void AnswerRead(ReadId id, Index index);
   void FailRead(ReadId id, const char* why);
   void FailForwardedReads(const char* why);
   std::optional<AppendWork> TakeAppend();
+
+  // A leader shows somebody who would stand for election that it is there.
+  void ReassureCandidate(MemberId candidate);
+
+  // --- core_validate.cc: before anything changes. Input from a peer reaches no KEEL_CHECK past these.
+
+  absl::Status Validate(const Message& message) const;
+  absl::Status ValidateSender(const Message& message) const;
+  absl::Status ValidateFromLeader(const Message& message) const;
+  absl::Status ValidateAppend(const Message& message, const AppendRequest& request) const;
+  // A leader counts on entries that this log does not hold.
+  bool ShowsDataLoss(const Message& message) const;
+
+  // --- core_membership.cc
+
+  // A non-voter leads or stands where only it may hold what a majority needs (Thesis §4.2.2).
+  bool MayCampaign() const;
+  void AppendMembership(LeaderRole& leader, const Membership& membership, std::string_view context);
+  void MaybeLeaveJoint(LeaderRole& leader);
+  // The configuration that leaves this leader out is committed.
+  bool IsVotedOut(const LeaderRole& leader) const;
+  void ResignVotedOut(LeaderRole& leader);
+
+  // --- core_transfer.cc
+
+  void SendTimeoutNow(LeaderRole& leader);
+  void TickTransfer(LeaderRole& leader);
+  void HandleTimeoutNow(MemberId from);
 
   // --- core_follower.cc
 
@@ -108,7 +129,8 @@ class Core::Impl {
 
   // --- core_candidate.cc
 
-  void StartElection(Election::Kind kind);
+  enum class Reason { kTimeout, kTransfer };
+  void StartElection(Election::Kind kind, Reason reason);
   void HandleVoteResponse(const Message& message, const VoteResponse& response);
   void ConcludeElection();
 
@@ -137,17 +159,19 @@ class Core::Impl {
 
   const CoreOptions options_;
   Random random_;
-  Membership membership_;
+  MembershipHistory memberships_;
   Log log_;
 
   Term term_;
   MemberId vote_ = kNobody;
-  MemberId leader_ = kNobody;
-  std::variant<FollowerRole, Election, LeaderRole> role_;
+  std::variant<FollowerRole, CandidateRole, LeaderRole> role_;
 
   uint64_t ticks_ = 0;
-  uint64_t election_at_ = 0;      // Tick of the next election, unless the leader is heard of.
-  uint64_t heard_leader_at_ = 0;  // Meaningful while leader_ is somebody else.
+  uint64_t election_at_ = 0;  // Tick of the next election, unless the leader is heard of.
+  // Until this tick elections need not wait a whole timeout: this member has just started and heard of no leader yet,
+  // or its leader's process has died. Only pre-votes are hurried, and they change nothing anywhere.
+  uint64_t hurry_until_ = 0;
+  bool data_loss_ = false;
 
   HardState written_;           // The last one handed out to be written.
   Term durable_term_;           // On disk, with the vote that was written with it.

@@ -11,8 +11,7 @@ namespace keel::raft {
 
 void Core::Impl::BecomeLeader() {
   KEEL_CHECK(role() == Role::kCandidate);
-  SetLeader(options_.id);
-  LeaderRole& leader = role_.emplace<LeaderRole>(options_, membership_, log_.last().index, ticks_, read_round_);
+  LeaderRole& leader = role_.emplace<LeaderRole>(options_, memberships_, log_.last().index, ticks_, read_round_);
   // Commits what earlier terms have left (Raft §5.4.2, §8), and allows reads.
   AppendOwn(leader, EntryType::kNoop, Payload());
 }
@@ -28,12 +27,14 @@ void Core::Impl::TickLeader(LeaderRole& leader) {
   // CheckQuorum (Thesis §6.2): others may have elected a leader that we cannot hear of.
   const bool lost_quorum = ticks_ - leader.tracker.QuorumHeardAt(ticks_) >= election_ticks();
   // A leader that cannot write holds everybody up; alone, it has nobody to yield to.
-  const bool lost_disk = DiskIsStalled() && !leader.tracker.followers().empty();
+  const bool lost_disk = DiskIsStalled() && leader.tracker.HasOtherVoter();
   if (lost_quorum || lost_disk) {
     BecomeFollower(term_, kNobody);
     return;
   }
   for (auto& [id, progress] : leader.tracker.followers()) progress.Tick();
+  TickTransfer(leader);
+  MaybeLeaveJoint(leader);
   leader.flush = true;
   if (++leader.heartbeat_elapsed < options_.heartbeat_ticks) return;
   leader.heartbeat_elapsed = 0;
@@ -41,6 +42,7 @@ void Core::Impl::TickLeader(LeaderRole& leader) {
 }
 
 absl::Status Core::Impl::ProposeAsLeader(LeaderRole& leader, std::vector<Payload> payloads) {
+  if (leader.transfer) return absl::UnavailableError("leadership is being handed over");
   size_t bytes = 0;
   for (const Payload& payload : payloads) bytes += payload.size() + Entry::kOverheadBytes;
   // The first of any size passes: refused, it would never fit.
@@ -101,6 +103,7 @@ void Core::Impl::MaybeCommit(LeaderRole& leader) {
   }
   log_.CommitTo(index);
   leader.flush = true;
+  MaybeLeaveJoint(leader);
 }
 
 void Core::Impl::ConfirmReads(LeaderRole& leader) {
@@ -137,6 +140,13 @@ void Core::Impl::Flush(LeaderRole& leader) {
     if (leader.reads.is_under_way() && progress.round_sent < leader.reads.round()) SendHeartbeat(leader, id, progress);
     SendAppends(leader, id, progress);
   }
+  SendTimeoutNow(leader);
+}
+
+void Core::Impl::ReassureCandidate(MemberId candidate) {
+  LeaderRole* leader = leader_role();
+  if (leader == nullptr) return;
+  if (Progress* progress = leader->tracker.Find(candidate)) SendHeartbeat(*leader, candidate, *progress);
 }
 
 void Core::Impl::SendHeartbeat(LeaderRole& leader, MemberId to, Progress& progress) {

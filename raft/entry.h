@@ -31,7 +31,7 @@ class Payload {
 enum class EntryType : uint8_t {
   kNoop = 1,        // Start of a term (Raft §8).
   kCommand = 2,     // The state machine's.
-  kMembership = 3,  // Reserved.
+  kMembership = 3,  // A MembershipEntry (membership.h).
 };
 
 struct Entry {

@@ -54,7 +54,22 @@ struct Installed {
 struct LogTruncated {
   Index through;
 };
-using Event = std::variant<Fetched, Unreachable, SnapshotSent, SnapshotOffer, Installed, LogTruncated>;
+struct PeerDied {
+  MemberId peer;
+};
+struct MembershipRequest {
+  MembershipChange change;
+  Payload context;
+  absl::Time deadline;
+  ChangeDone done;
+};
+struct TransferRequest {
+  MemberId target;
+  absl::Time deadline;
+  ChangeDone done;
+};
+using Event = std::variant<Fetched, Unreachable, SnapshotSent, SnapshotOffer, Installed, LogTruncated, PeerDied,
+                           MembershipRequest, TransferRequest>;
 
 // Everything that has come in for the raft thread since it last looked. Order is kept within a kind, which is all that
 // Raft asks for.

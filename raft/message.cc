@@ -41,6 +41,10 @@ struct BodyName {
 
 size_t MessageBytes(const Message& message) { return kMessageOverheadBytes + std::visit(BodyBytes{}, message.body); }
 
+bool IsFromLeader(const Message& message) {
+  return std::holds_alternative<AppendRequest>(message.body) || std::holds_alternative<Heartbeat>(message.body);
+}
+
 const char* MessageName(const Message& message) { return std::visit(BodyName{}, message.body); }
 
 }  // namespace keel::raft

@@ -54,7 +54,7 @@ struct ForwardProposal {
 struct SnapshotInstalled {
   EntryId last;
 };
-// Reserved for leadership transfer (Thesis §3.10).
+// Stand for election at once: your leader wants you to take over (Thesis §3.10).
 struct TimeoutNow {};
 
 using MessageBody = std::variant<VoteRequest, VoteResponse, AppendRequest, AppendResponse, Heartbeat, HeartbeatResponse,
@@ -70,5 +70,7 @@ struct Message {
 // What it weighs in flow control and in queue limits, in bytes.
 size_t MessageBytes(const Message& message);
 const char* MessageName(const Message& message);  // "AppendRequest", ...
+// Only the leader of its term sends it, and says so by it.
+bool IsFromLeader(const Message& message);
 
 }  // namespace keel::raft

@@ -28,6 +28,9 @@ namespace {
 // Proposals given to the core in one call; what has gathered beyond it follows at once.
 constexpr size_t kProposeBytesMax = 4u << 20;
 
+// Membership changes and transfers that may wait.
+constexpr size_t kRequestsMax = 1024;
+
 // Between two looks at how far the log may be truncated, when applying is quick.
 constexpr uint64_t kTruncationCheckEntries = 1000;
 
@@ -129,11 +132,20 @@ class NodeImpl final : public Node {
     waiters_.Add(index, std::move(read));
   }
 
+  void ProposeMembership(MembershipChange change, Payload context, absl::Time deadline, ChangeDone done) override {
+    PushRequest(MembershipRequest{std::move(change), std::move(context), deadline, std::move(done)});
+  }
+
+  void TransferLeadership(MemberId target, absl::Time deadline, ChangeDone done) override {
+    PushRequest(TransferRequest{target, deadline, std::move(done)});
+  }
+
   void Deliver(std::vector<Message> messages) override {
     // Full: dropped, as a network might.
     mailbox_.PushMessages(std::move(messages));
   }
   void ReportUnreachable(MemberId peer) override { mailbox_.PushEvent(Unreachable{peer}); }
+  void ReportPeerDied(MemberId peer) override { mailbox_.PushEvent(PeerDied{peer}); }
   void ReportSnapshotSent(MemberId follower, const absl::Status& status, EntryId last) override {
     mailbox_.PushEvent(SnapshotSent{follower, status, last});
   }
@@ -188,9 +200,7 @@ class NodeImpl final : public Node {
     mailbox_.Take(&inbox_);
     reads_.Add(&inbox_.reads);
     reads_.FailAll(Stopping());
-    for (Event& event : inbox_.events) {
-      if (auto* const offer = std::get_if<SnapshotOffer>(&event)) offer->decided(false);
-    }
+    RefuseRequests(&inbox_);
   }
 
   // Something is in the mailbox; the calling thread has put it there.
@@ -221,11 +231,13 @@ class NodeImpl final : public Node {
         reads_.OnTick(now);
         waiters_.Expire(now);
         ExpireProposals(now);
+        ExpireTransfers(now);
         MaybeTruncate();
       }
       Turn(now, ticks);
     } else {
       // Nobody is told anything but that time is over; the owner is about to stop us.
+      RefuseRequests(&inbox_);
       reads_.Add(&inbox_.reads);
       if (ticks) {
         reads_.OnTick(now);
@@ -252,17 +264,32 @@ class NodeImpl final : public Node {
     for (Message& message : inbox->messages) {
       // A refused message changes nothing; who sent it is wrong or out of date.
       if (const absl::Status status = core_.Step(std::move(message)); !status.ok()) {
+        refused_messages_.fetch_add(1, std::memory_order_relaxed);
         KEEL_LOG_DEBUG("refused a message", {{"member", Hex(options_.core.id)}, {"error", status}});
+        if (absl::IsDataLoss(status)) failure_.Report(status);
       }
     }
     for (PendingProposal& proposal : inbox->proposals) {
       if (proposal.deadline > now) proposals_.push_back(std::move(proposal));
     }
+    pending_proposals_.store(proposals_.size(), std::memory_order_relaxed);
     reads_.Add(&inbox->reads);
   }
 
   void Handle(Fetched& fetched) { core_.OnFetched(fetched.follower, std::move(fetched.entries)); }
   void Handle(Unreachable& unreachable) { core_.OnUnreachable(unreachable.peer); }
+  void Handle(PeerDied& died) { core_.OnPeerDied(died.peer); }
+  void Handle(MembershipRequest& request) {
+    if (request.deadline <= clock_.Now()) return Finish(request.done, Late("a membership change"));
+    Finish(request.done, core_.ProposeMembership(request.change, request.context));
+  }
+  void Handle(TransferRequest& request) {
+    if (request.deadline <= clock_.Now()) return Finish(request.done, Late("a leadership transfer"));
+    if (const absl::Status status = core_.TransferLeadership(request.target); !status.ok()) {
+      return Finish(request.done, status);
+    }
+    transfers_.push_back(std::move(request));
+  }
   void Handle(SnapshotSent& sent) {
     truncation_.OnSnapshotSent(sent.follower, sent.status, sent.last);
     core_.OnSnapshotSent(sent.follower, sent.status, sent.last);
@@ -284,6 +311,7 @@ class NodeImpl final : public Node {
     while (true) {
       CoreStatus status = core_.status();
       NoteLeadership(status);
+      FinishTransfers(status);
       if (status.leader != kNobody) {
         ProposePending();
         while (const std::optional<ReadId> id = reads_.StartAttempt(now)) core_.ReadIndex(*id);
@@ -336,8 +364,60 @@ class NodeImpl final : public Node {
     pending_proposals_.store(proposals_.size(), std::memory_order_relaxed);
   }
 
+  // A bounded way in for requests of which there are few at a time.
+  template <typename Request>
+  void PushRequest(Request request) {
+    if (pending_requests_.fetch_add(1, std::memory_order_relaxed) >= kRequestsMax) {
+      return Finish(request.done, absl::ResourceExhaustedError("too many membership changes are waiting"));
+    }
+    Event event = std::move(request);
+    if (!mailbox_.PushEvent(std::move(event))) Finish(std::get<Request>(event).done, Stopping());
+  }
+
+  void Finish(ChangeDone& done, absl::Status status) {
+    pending_requests_.fetch_sub(1, std::memory_order_relaxed);
+    done(std::move(status));
+  }
+
+  static absl::Status Late(const char* what) {
+    return absl::DeadlineExceededError(absl::StrCat(what, " was not looked at in time"));
+  }
+
+  void RefuseRequests(Inbox* inbox) {
+    for (Event& event : inbox->events) {
+      if (auto* const offer = std::get_if<SnapshotOffer>(&event)) offer->decided(false);
+      if (auto* const request = std::get_if<MembershipRequest>(&event)) Finish(request->done, Stopping());
+      if (auto* const request = std::get_if<TransferRequest>(&event)) Finish(request->done, Stopping());
+    }
+    for (TransferRequest& transfer : transfers_) Finish(transfer.done, Stopping());
+    transfers_.clear();
+  }
+
+  // Ends those whose outcome is known.
+  void FinishTransfers(const CoreStatus& status) {
+    std::erase_if(transfers_, [&](TransferRequest& transfer) {
+      if (status.leader == transfer.target) {
+        Finish(transfer.done, absl::OkStatus());
+        return true;
+      }
+      // Until the next leader is known, it may be the target.
+      if (status.transfer_target == transfer.target || status.leader == kNobody) return false;
+      Finish(transfer.done, absl::UnavailableError("leadership was not handed over"));
+      return true;
+    });
+  }
+
+  void ExpireTransfers(absl::Time now) {
+    std::erase_if(transfers_, [&](TransferRequest& transfer) {
+      if (transfer.deadline > now) return false;
+      Finish(transfer.done, absl::DeadlineExceededError("the transfer target was not heard of as leader in time"));
+      return true;
+    });
+  }
+
   void ExpireProposals(absl::Time now) {
     std::erase_if(proposals_, [now](const PendingProposal& proposal) { return proposal.deadline <= now; });
+    pending_proposals_.store(proposals_.size(), std::memory_order_relaxed);
   }
 
   // Tells who wants to know when role, term or leader are not what they were.
@@ -388,6 +468,7 @@ class NodeImpl final : public Node {
     status_.core = std::move(core);
     if (refresh) status_.followers = std::move(followers);
     status_.pending_proposals = proposals_.size();
+    status_.refused_messages = refused_messages_.load(std::memory_order_relaxed);
   }
 
   const NodeOptions options_;
@@ -406,6 +487,8 @@ class NodeImpl final : public Node {
   std::atomic<uint64_t> leader_ = 0;
   std::atomic<uint64_t> commit_ = 0;
   std::atomic<size_t> pending_proposals_ = 0;
+  std::atomic<size_t> pending_requests_ = 0;  // Membership changes and transfers without an answer.
+  std::atomic<uint64_t> refused_messages_ = 0;
   mutable std::mutex status_mu_;
   NodeStatus status_;  // Guarded by status_mu_.
 
@@ -419,8 +502,9 @@ class NodeImpl final : public Node {
   Core core_;
   TruncationPolicy truncation_;
   ReadBatcher reads_;
-  std::deque<PendingProposal> proposals_;  // Waiting for a leader or for room; bounded by pending_proposals_.
-  size_t outstanding_appends_ = 0;         // Jobs given to the log writer that are not behind it yet.
+  std::deque<PendingProposal> proposals_;   // Waiting for a leader or for room; bounded by pending_proposals_.
+  std::vector<TransferRequest> transfers_;  // Under way; bounded by pending_requests_.
+  size_t outstanding_appends_ = 0;          // Jobs given to the log writer that are not behind it yet.
   bool truncating_ = false;
   Index truncation_checked_;
   Role role_ = Role::kFollower;

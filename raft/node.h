@@ -50,7 +50,11 @@ struct NodeStatus {
   CoreStatus core;
   std::vector<FollowerStatus> followers;  // Leader only.
   size_t pending_proposals = 0;           // Waiting for a leader.
+  uint64_t refused_messages = 0;          // From peers; see Core::Step.
 };
+
+// Called once, on an unspecified thread, must not block.
+using ChangeDone = absl::AnyInvocable<void(absl::Status)>;
 
 // Called once, on an unspecified thread; must not block. OK: readable on this member once applied up to the index,
 // which has already happened when it is called.
@@ -71,6 +75,16 @@ class Node {
   // behind; nothing was done. kUnavailable: stopping.
   virtual absl::Status Propose(Payload payload, absl::Time deadline) = 0;
 
+  // Changes the membership; on the leader only. `done` gets OK when the leader has appended the change: as with
+  // Propose, StateMachine::Apply of its entry (known by `context`) is the confirmation. Otherwise nothing was done: the
+  // errors of Core::ProposeMembership, kDeadlineExceeded, or kUnavailable when stopping.
+  virtual void ProposeMembership(MembershipChange change, Payload context, absl::Time deadline, ChangeDone done) = 0;
+
+  // Hands leadership to `target`. `done` gets OK once this member has heard of `target` as the leader (at once if it
+  // leads already); the errors of Core::TransferLeadership; kUnavailable when it has failed (another leads, or this one
+  // goes on after an election timeout) or when stopping; kDeadlineExceeded: it may still happen.
+  virtual void TransferLeadership(MemberId target, absl::Time deadline, ChangeDone done) = 0;
+
   // A linearizable read point (Thesis §6.4): everything committed before this call is applied on this member when
   // `done` gets OK. Reads that arrive together share one round trip. Retries by itself, with a fresh id, when the
   // leader changes or an answer is lost; ends with kDeadlineExceeded at `deadline`, kUnavailable when stopping,
@@ -83,6 +97,8 @@ class Node {
   // From the transport.
   virtual void Deliver(std::vector<Message> messages) = 0;
   virtual void ReportUnreachable(MemberId peer) = 0;
+  // See Core::OnPeerDied: the connection to `peer` was reset or refused by a host that answers, not merely lost.
+  virtual void ReportPeerDied(MemberId peer) = 0;
   virtual void ReportSnapshotSent(MemberId follower, const absl::Status& status, EntryId last) = 0;
   // A snapshot has arrived whole. `decided` is told whether it will be installed (then StateMachine::Install follows)
   // or is stale; called in a turn, must not block.

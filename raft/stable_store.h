@@ -2,6 +2,7 @@
 
 // The disk, as the shell needs it. storage/log implements it; simulation has its own.
 
+#include <cstdint>
 #include <optional>
 #include <vector>
 
@@ -30,6 +31,9 @@ class StableStore {
   // Entries [first, last], in order, stopping before `bytes_max` is exceeded but never before the first entry.
   // kNotFound: `first` has been truncated away. kDataLoss: damage. Thread-safe, may overlap Append.
   virtual absl::StatusOr<std::vector<Entry>> Read(Index first, Index last, size_t bytes_max) const = 0;
+
+  // How much the entries after `index` take on disk. Thread-safe.
+  virtual uint64_t BytesAfter(Index index) const = 0;
 
   // Forgets entries up to and including `through`; the space is freed in whole segments, so more may remain readable.
   // REQUIRES: the state machine holds them durably. By the log writer.

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 
+#include "raft/membership.h"
 #include "raft/options.h"
 #include "raft/progress.h"
 #include "raft/types.h"
@@ -14,8 +15,11 @@ namespace keel::raft {
 
 class ProgressTracker {
  public:
-  // `options` and `membership` outlive the tracker. `now` in ticks: everyone counts as heard of at the start.
-  ProgressTracker(const CoreOptions& options, const Membership& membership, Index next, uint64_t now);
+  // `options` and `memberships` outlive the tracker. `now` in ticks: everyone counts as heard of at the start.
+  ProgressTracker(const CoreOptions& options, const MembershipHistory& memberships, Index next, uint64_t now);
+
+  // The membership is another now: newcomers begin at `next`, and count as heard of `now`.
+  void Update(Index next, uint64_t now);
 
   // nullptr: not a member, or this member itself.
   Progress* Find(MemberId id);
@@ -28,10 +32,12 @@ class ProgressTracker {
   uint64_t QuorumRound(uint64_t own_round) const;
   // The latest tick since which a quorum has been heard of (CheckQuorum).
   uint64_t QuorumHeardAt(uint64_t now) const;
+  // Somebody else could lead.
+  bool HasOtherVoter() const;
 
  private:
   const CoreOptions& options_;
-  const Membership& membership_;
+  const MembershipHistory& memberships_;
   std::map<MemberId, Progress> followers_;
 };
 

@@ -19,6 +19,11 @@ KEEL_STRONG_INT(ReadId, uint64_t);    // One attempt at a linearizable read; nev
 
 inline constexpr MemberId kNobody{0};
 
+// Terms and indexes that a peer claims beyond this are refused: far more than can ever be reached, and what is left to
+// the end of the type keeps arithmetic with them from wrapping.
+inline constexpr uint64_t kTermMax = uint64_t{1} << 62;
+inline constexpr uint64_t kIndexMax = uint64_t{1} << 62;
+
 // An entry's identity: two logs that hold the same one agree on everything up to it (Log Matching, Raft §5.3).
 struct EntryId {
   Term term;
@@ -29,12 +34,13 @@ struct EntryId {
 
 inline std::ostream& operator<<(std::ostream& os, EntryId id) { return os << id.index << "@" << id.term; }
 
-// Who votes and who only listens. Not empty `outgoing_voters` means joint consensus (Thesis §4.3); changing the
-// membership is the business of its own issue, its place is kept here.
+// Who votes and who only listens. Not empty `outgoing_voters` means joint consensus (Thesis §4.3): every decision needs
+// a majority of `voters` and one of `outgoing_voters`. How it changes: membership.h.
 struct Membership {
   std::vector<MemberId> voters;           // Ascending.
   std::vector<MemberId> outgoing_voters;  // Ascending.
-  std::vector<MemberId> learners;         // Ascending.
+  std::vector<MemberId> learners;         // Ascending. None of them votes.
+  std::vector<MemberId> learners_next;    // Ascending. Outgoing voters that stay as learners when the joint one ends.
 
   bool is_joint() const { return !outgoing_voters.empty(); }
   bool IsVoter(MemberId id) const {

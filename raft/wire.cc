@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "raft/membership.h"
 
 namespace keel::raft {
 namespace {
@@ -143,15 +144,10 @@ void EncodeIds(const std::vector<MemberId>& ids, google::protobuf::RepeatedField
   for (MemberId id : ids) out->Add(id.value());
 }
 
-absl::StatusOr<std::vector<MemberId>> DecodeIds(const google::protobuf::RepeatedField<uint64_t>& in) {
+std::vector<MemberId> DecodeIds(const google::protobuf::RepeatedField<uint64_t>& in) {
   std::vector<MemberId> ids;
   ids.reserve(in.size());
-  for (uint64_t id : in) {
-    if (id == 0 || (!ids.empty() && ids.back() >= MemberId(id))) {
-      return absl::InvalidArgumentError("membership: member ids not ascending");
-    }
-    ids.push_back(MemberId(id));
-  }
+  for (uint64_t id : in) ids.push_back(MemberId(id));
   return ids;
 }
 
@@ -198,20 +194,31 @@ absl::StatusOr<Entry> DecodeEntry(raftpb::Entry&& in) {
   return entry;
 }
 
+void EncodeMembership(const Membership& membership, raftpb::Membership* out) {
+  EncodeIds(membership.voters, out->mutable_voters());
+  EncodeIds(membership.outgoing_voters, out->mutable_outgoing_voters());
+  EncodeIds(membership.learners, out->mutable_learners());
+  EncodeIds(membership.learners_next, out->mutable_learners_next());
+}
+
+absl::StatusOr<Membership> DecodeMembership(const raftpb::Membership& in) {
+  Membership membership{.voters = DecodeIds(in.voters()),
+                        .outgoing_voters = DecodeIds(in.outgoing_voters()),
+                        .learners = DecodeIds(in.learners()),
+                        .learners_next = DecodeIds(in.learners_next())};
+  KEEL_RETURN_IF_ERROR(CheckMembership(membership));
+  return membership;
+}
+
 void EncodeSnapshotMeta(const SnapshotMeta& meta, raftpb::SnapshotMeta* out) {
   EncodeId(meta.last, out->mutable_last());
-  EncodeIds(meta.membership.voters, out->mutable_membership()->mutable_voters());
-  EncodeIds(meta.membership.outgoing_voters, out->mutable_membership()->mutable_outgoing_voters());
-  EncodeIds(meta.membership.learners, out->mutable_membership()->mutable_learners());
+  EncodeMembership(meta.membership, out->mutable_membership());
 }
 
 absl::StatusOr<SnapshotMeta> DecodeSnapshotMeta(const raftpb::SnapshotMeta& in) {
   SnapshotMeta meta;
   meta.last = DecodeId(in.last());
-  KEEL_ASSIGN_OR_RETURN(meta.membership.voters, DecodeIds(in.membership().voters()));
-  KEEL_ASSIGN_OR_RETURN(meta.membership.outgoing_voters, DecodeIds(in.membership().outgoing_voters()));
-  KEEL_ASSIGN_OR_RETURN(meta.membership.learners, DecodeIds(in.membership().learners()));
-  if (meta.membership.voters.empty()) return absl::InvalidArgumentError("membership without voters");
+  KEEL_ASSIGN_OR_RETURN(meta.membership, DecodeMembership(in.membership()));
   return meta;
 }
 

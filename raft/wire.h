@@ -18,8 +18,12 @@ absl::StatusOr<Message> DecodeMessage(raftpb::Message&& in);
 void EncodeEntry(const Entry& entry, raftpb::Entry* out);
 absl::StatusOr<Entry> DecodeEntry(raftpb::Entry&& in);
 
+void EncodeMembership(const Membership& membership, raftpb::Membership* out);
+// kInvalidArgument: as CheckMembership (membership.h).
+absl::StatusOr<Membership> DecodeMembership(const raftpb::Membership& in);
+
 void EncodeSnapshotMeta(const SnapshotMeta& meta, raftpb::SnapshotMeta* out);
-// kInvalidArgument: members not ascending, or nobody votes.
+// kInvalidArgument: as DecodeMembership.
 absl::StatusOr<SnapshotMeta> DecodeSnapshotMeta(const raftpb::SnapshotMeta& in);
 
 }  // namespace keel::raft

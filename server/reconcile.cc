@@ -39,6 +39,7 @@ absl::StatusOr<Reconciled> Reconcile(const storage::RaftLog::Recovered& log, sto
   if (TermAt(log, position.index) == position.term) {
     initial.snapshot = log.start;
     initial.term_runs = log.term_runs;
+    initial.memberships = log.memberships;
     initial.last = log.last;
   } else {
     result.reset_log = true;

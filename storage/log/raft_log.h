@@ -45,6 +45,7 @@ class RaftLog : public raft::StableStore {
     raft::HardState hard_state;
     raft::EntryId start;  // The log begins after it; {0, 0} for a new one.
     std::vector<raft::TermRun> term_runs;
+    std::vector<raft::MembershipRecord> memberships;  // Its membership entries, ascending.
     raft::Index last;
     uint64_t torn_bytes = 0;  // Bytes of an unfinished last write that were cut off.
   };
@@ -55,8 +56,6 @@ class RaftLog : public raft::StableStore {
   ~RaftLog() override = default;
 
   virtual const Recovered& recovered() const = 0;
-  // Bytes of entries after `index`, for the decision when to flush the state.
-  virtual uint64_t BytesAfter(raft::Index index) const = 0;
   virtual raft::Index first_index() const = 0;
   virtual raft::Index last_index() const = 0;
 };

@@ -8,6 +8,7 @@
 #include "base/bytes.h"
 #include "base/status_macros.h"
 #include "base/string_view.h"
+#include "raft/membership.h"
 #include "storage/log/spare_pool.h"
 
 namespace keel::storage {
@@ -40,7 +41,10 @@ class Replay {
                                  segments_->last().index.value(), ";"));
     }
     segments_->Add(std::move(segment));
-    if (from_nothing) facts_->term_runs.clear();
+    if (from_nothing) {
+      facts_->term_runs.clear();
+      facts_->memberships.clear();
+    }
     return absl::OkStatus();
   }
 
@@ -67,10 +71,22 @@ class Replay {
     }
     if (runs.empty() || id.term != before) runs.push_back({.first = id.index, .term = id.term});
     segments_->AddEntry(id, offset);
-    return absl::OkStatus();
+    return NoteMembership(record, path, offset);
   }
 
  private:
+  absl::Status NoteMembership(const Record& record, const std::string& path, uint64_t offset) {
+    std::vector<raft::MembershipRecord>& memberships = facts_->memberships;
+    while (!memberships.empty() && memberships.back().index >= record.id.index) memberships.pop_back();
+    if (record.entry_type != raft::EntryType::kMembership) return absl::OkStatus();
+    absl::StatusOr<raft::MembershipEntry> entry = raft::DecodeMembershipEntry(record.payload);
+    if (!entry.ok()) return Damage(path, offset, std::string(ToStd(entry.status().message())));
+    memberships.push_back({.index = record.id.index,
+                           .membership = std::move(entry->membership),
+                           .context = raft::Payload(std::move(entry->context))});
+    return absl::OkStatus();
+  }
+
   SegmentList* const segments_;
   RaftLog::Recovered* const facts_;
 };

@@ -57,6 +57,14 @@ class FakeNode final : public raft::Node {
 
   void Deliver(std::vector<raft::Message> /*messages*/) override {}
   void ReportUnreachable(raft::MemberId /*peer*/) override {}
+  void ReportPeerDied(raft::MemberId /*peer*/) override {}
+  void ProposeMembership(raft::MembershipChange /*change*/, raft::Payload /*context*/, absl::Time /*deadline*/,
+                         raft::ChangeDone done) override {
+    done(absl::FailedPreconditionError(raft::kNotLeader));
+  }
+  void TransferLeadership(raft::MemberId /*target*/, absl::Time /*deadline*/, raft::ChangeDone done) override {
+    done(absl::FailedPreconditionError(raft::kNotLeader));
+  }
   void ReportSnapshotSent(raft::MemberId /*follower*/, const absl::Status& /*status*/,
                           raft::EntryId /*last*/) override {}
   void OfferSnapshot(raft::MemberId /*from*/, raft::Term /*term*/, const raft::SnapshotMeta& /*meta*/,

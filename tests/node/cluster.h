@@ -80,6 +80,7 @@ class TestStore final : public StableStore {
 
   absl::Status Append(const StableBatch& batch) override;
   absl::StatusOr<std::vector<Entry>> Read(Index first, Index last, size_t bytes_max) const override;
+  uint64_t BytesAfter(Index index) const override { return log_->BytesAfter(index); }
   absl::Status TruncatePrefix(Index through) override;
   absl::Status ResetTo(EntryId last) override;
 

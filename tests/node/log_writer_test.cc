@@ -129,6 +129,7 @@ class SlowStore final : public StableStore {
     return absl::OkStatus();
   }
   absl::StatusOr<std::vector<Entry>> Read(Index, Index, size_t) const override { return std::vector<Entry>(); }
+  uint64_t BytesAfter(Index) const override { return 0; }
   absl::Status TruncatePrefix(Index) override { return absl::OkStatus(); }
   absl::Status ResetTo(EntryId) override { return absl::OkStatus(); }
 

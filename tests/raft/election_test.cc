@@ -36,6 +36,9 @@ TEST(RaftElectionTest, TimeoutsDependOnTheSeed) {
     CoreOptions options = RigOptions();
     options.seed = seed;
     Rig rig(options, RigState(3));
+    ASSERT_TRUE(rig.Receive(2, 1, Heartbeat{.quiet = true}).ok());
+    rig.Sync();
+    rig.Clear();
     int ticks = 0;
     while (rig.sent.empty()) rig.Tick(), ++ticks;
     EXPECT_GE(ticks, kElectionTicks);
@@ -291,27 +294,34 @@ TEST(RaftElectionTest, MessagesThatBreakARuleChangeNothing) {
   ASSERT_TRUE(rig.Receive(2, 5, Heartbeat{}).ok());
   rig.Sync();
   rig.Clear();
-  const Message stranger{.from = MemberId(9), .to = MemberId(1), .term = Term(8), .body = Heartbeat{}};
+  const Message nobody{.from = kNobody, .to = MemberId(1), .term = Term(8), .body = Heartbeat{}};
   const Message misdirected{.from = MemberId(2), .to = MemberId(3), .term = Term(8), .body = Heartbeat{}};
   const Message own{.from = MemberId(1), .to = MemberId(1), .term = Term(8), .body = Heartbeat{}};
-  for (const Message& message : {stranger, misdirected, own}) {
+  for (const Message& message : {nobody, misdirected, own}) {
     EXPECT_EQ(rig.core.Step(message).code(), absl::StatusCode::kInvalidArgument);
+  }
+  for (const MessageBody& body : std::initializer_list<MessageBody>{
+           VoteResponse{.granted = true}, AppendResponse{}, HeartbeatResponse{}, ReadIndexRequest{},
+           ReadIndexResponse{}, ForwardProposal{}, SnapshotInstalled{}, TimeoutNow{}}) {
+    SCOPED_TRACE(body.index());
+    EXPECT_EQ(rig.Receive(9, 8, body).code(), absl::StatusCode::kFailedPrecondition) << "from a stranger";
   }
   std::vector<Entry> membership = Entries(1, {5});
   membership[0].type = EntryType::kMembership;
   std::vector<Entry> gap = Entries(2, {5});
   const MessageBody bad[] = {
-      TimeoutNow{},
       AppendRequest{.prev = {}, .entries = membership, .commit = Index(0), .read_round = 0},
       AppendRequest{.prev = {}, .entries = gap, .commit = Index(0), .read_round = 0},
       AppendRequest{.prev = {}, .entries = Entries(1, {9}), .commit = Index(0), .read_round = 0},
-      Heartbeat{.commit = Index(3), .read_round = 0},
+      AppendRequest{.prev = {Term(5), Index(~uint64_t{0})}, .entries = gap, .commit = Index(0), .read_round = 0},
       Vote(9, 1),
+      Vote(7, ~uint64_t{0}),
   };
   for (const MessageBody& body : bad) {
     SCOPED_TRACE(body.index());
     EXPECT_EQ(rig.Receive(2, 8, body).code(), absl::StatusCode::kInvalidArgument);
   }
+  EXPECT_EQ(rig.Receive(2, ~uint64_t{0}, Heartbeat{}).code(), absl::StatusCode::kInvalidArgument);
   // A second leader in one term.
   EXPECT_EQ(rig.Receive(3, 5, Heartbeat{}).code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(rig.core.status().term, Term(5));

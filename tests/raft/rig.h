@@ -106,6 +106,17 @@ class Rig {
     return status;
   }
 
+  absl::Status Change(const MembershipChange& change, const std::string& context = "") {
+    const absl::Status status = core.ProposeMembership(change, Payload(context));
+    Drain();
+    return status;
+  }
+  // Everything committed is executed.
+  void Apply() {
+    core.OnApplied(core.status().commit);
+    Drain();
+  }
+
   // What was sent since the last Clear() to `to`, of one kind.
   template <typename Body>
   std::vector<Body> Sent(uint64_t to) const {

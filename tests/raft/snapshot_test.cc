@@ -150,9 +150,14 @@ TEST(RaftSnapshotTest, StaleSnapshotIsIgnored) {
   initial.hard_state.commit = Index(2);
   Rig rig(RigOptions(), initial);
   EXPECT_FALSE(rig.core.OfferSnapshot(MemberId(2), Term(5), Meta(1, 2)));
-  EXPECT_FALSE(rig.core.OfferSnapshot(MemberId(2), Term(1), Meta(1, 9)));   // Of an old term.
-  EXPECT_FALSE(rig.core.OfferSnapshot(MemberId(9), Term(7), Meta(1, 9)));   // From a stranger.
-  EXPECT_FALSE(rig.core.OfferSnapshot(MemberId(2), Term(7), Meta(9, 30)));  // From the future.
+  EXPECT_FALSE(rig.core.OfferSnapshot(MemberId(2), Term(1), Meta(1, 9)));  // Of an old term.
+  EXPECT_FALSE(rig.core.OfferSnapshot(kNobody, Term(7), Meta(1, 9)));
+  EXPECT_FALSE(rig.core.OfferSnapshot(MemberId(2), Term(7), Meta(9, 30)));             // From the future.
+  EXPECT_FALSE(rig.core.OfferSnapshot(MemberId(2), Term(7), Meta(1, ~uint64_t{0})));   // An index that cannot be.
+  EXPECT_FALSE(rig.core.OfferSnapshot(MemberId(2), Term(~uint64_t{0}), Meta(1, 30)));  // A term that cannot be.
+  SnapshotMeta disordered = Meta(1, 9);
+  std::reverse(disordered.membership.voters.begin(), disordered.membership.voters.end());
+  EXPECT_FALSE(rig.core.OfferSnapshot(MemberId(2), Term(7), disordered));
   rig.Sync();
   EXPECT_FALSE(rig.install.has_value());
   EXPECT_EQ(rig.core.status().last.index, Index(3));

@@ -178,8 +178,9 @@ void Checker::OnEvent(MemberId id, const Core& core, const std::vector<SimDisk>&
   Require(status.term >= seen.term, absl::StrCat(Text(id), ": the term went back"));
   Require(status.applied >= seen.applied && status.applied <= status.commit, "applied out of order");
   seen.applied = status.applied;
-  if (status.role == Role::kLeader) CheckLeader(id, core, status, disks);
+  // A member that leads in its first event after a start has committed nothing in it: what it knows it has recovered.
   CheckCommit(id, status, disks);
+  if (status.role == Role::kLeader) CheckLeader(id, core, status, disks);
 }
 
 void Checker::OnApply(MemberId id, const Entry& entry, const MachineState& state) {

@@ -1,0 +1,47 @@
+// Handing leadership over (Thesis §3.10): no new proposals; the target is brought up to date; it stands for election at
+// once, which nobody refuses out of loyalty; should it fail within an election timeout, this leader goes on.
+
+#include <algorithm>
+
+#include "raft/core_impl.h"
+
+namespace keel::raft {
+
+absl::Status Core::Impl::TransferLeadership(MemberId target) {
+  LeaderRole* leader = leader_role();
+  if (leader == nullptr) return absl::FailedPreconditionError(kNotLeader);
+  if (target == options_.id) return absl::OkStatus();
+  if (!std::binary_search(membership().voters.begin(), membership().voters.end(), target)) {
+    return absl::NotFoundError("the transfer target is no voting member");
+  }
+  if (leader->transfer) {
+    if (leader->transfer->target == target) return absl::OkStatus();
+    return absl::FailedPreconditionError("leadership is being handed over to another member");
+  }
+  leader->transfer = Transfer{.target = target, .started_at = ticks_};
+  leader->flush = true;
+  return absl::OkStatus();
+}
+
+void Core::Impl::SendTimeoutNow(LeaderRole& leader) {
+  if (!leader.transfer || leader.transfer->asked) return;
+  const Progress* progress = leader.tracker.Find(leader.transfer->target);
+  if (progress == nullptr || progress->match() < log_.last().index) return;
+  leader.transfer->asked = true;
+  Send(leader.transfer->target, TimeoutNow{});
+}
+
+void Core::Impl::TickTransfer(LeaderRole& leader) {
+  if (!leader.transfer) return;
+  leader.transfer->asked = false;  // It may have been lost.
+  if (ticks_ - leader.transfer->started_at >= election_ticks()) leader.transfer.reset();
+}
+
+void Core::Impl::HandleTimeoutNow(MemberId from) {
+  // From an earlier request, or when this member could not lead.
+  if (from != leader() || leader_role() != nullptr || !MayCampaign() || is_installing() || DiskIsStalled()) return;
+  // No pre-vote: the leader itself gives its place up.
+  StartElection(Election::Kind::kVote, Reason::kTransfer);
+}
+
+}  // namespace keel::raft
