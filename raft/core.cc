@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "base/status_macros.h"
 #include "raft/core_impl.h"
+#include "raft/mutant.h"
 
 namespace keel::raft {
 namespace {
@@ -69,7 +70,7 @@ Core::Impl::Impl(const CoreOptions& options, InitialState initial)
       vote_(initial.hard_state.vote),
       written_(initial.hard_state),
       durable_term_(initial.hard_state.term),
-      forwarded_(random_.Next()) {
+      forwarded_(KEEL_MUTANT(kReadNumbersRepeat) ? 1 : random_.Next()) {
   KEEL_CHECK_OK(options_.Validate());
   KEEL_CHECK_GE(term_, log_.last().term) << "the hard state is older than the log";
   KEEL_CHECK_LE(memberships_.index(), log_.last().index) << "a membership that the log does not hold";
@@ -108,10 +109,11 @@ void Core::Impl::Campaign() {
   ResetElectionTimer();
   // A member that cannot write could win no election and lead nobody; it would only raise the term.
   if (!MayCampaign() || is_installing() || DiskIsStalled()) return;
-  StartElection(Election::Kind::kPreVote, Reason::kTimeout);
+  StartElection(KEEL_MUTANT(kNoPreVote) ? Election::Kind::kVote : Election::Kind::kPreVote, Reason::kTimeout);
 }
 
 bool Core::Impl::IsSticky() const {
+  if (KEEL_MUTANT(kNoStickiness)) return false;
   if (leader_role() != nullptr) return true;  // CheckQuorum says so.
   const FollowerRole* follower = std::get_if<FollowerRole>(&role_);
   return follower != nullptr && follower->leader != kNobody && ticks_ - follower->heard_at < election_ticks();
@@ -125,7 +127,8 @@ absl::Status Core::Impl::Step(Message message) {
     data_loss_ = true;
   }
   if (data_loss_) return absl::DataLossError(kDataLossText);
-  if (message.term < term_) {
+  if (message.term < term_ &&
+      !(KEEL_MUTANT(kOldTermVoteCounts) && std::holds_alternative<VoteResponse>(message.body))) {
     RefuseOldTerm(message);
     return absl::OkStatus();
   }
@@ -257,6 +260,7 @@ void Core::Impl::BecomeFollower(Term term, MemberId leader) {
     term_ = term;
     vote_ = kNobody;  // Only then: one vote per term (Raft §5.2).
   }
+  if (KEEL_MUTANT(kSameTermStepDownClearsVote)) vote_ = kNobody;
   role_ = FollowerRole{.leader = leader, .heard_at = ticks_};
   ResetElectionTimer();
 }

@@ -78,6 +78,12 @@ class Core {
   Core(const CoreOptions& options, InitialState initial);
   ~Core();
 
+  // An independent copy, which goes on exactly as this one would.
+  std::unique_ptr<Core> Clone() const;
+  // Appends bytes that are equal only for states that behave alike from here on, timers aside (fingerprint.h).
+  // REQUIRES: !HasReady().
+  void AppendFingerprint(std::string* out) const;
+
   // --- Inputs.
 
   // One unit of time has passed.
@@ -156,6 +162,7 @@ class Core {
 
  private:
   class Impl;
+  explicit Core(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };
 

@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "raft/core_impl.h"
+#include "raft/mutant.h"
 
 namespace keel::raft {
 
@@ -14,7 +15,8 @@ void Core::Impl::StartElection(Election::Kind kind, Reason reason) {
   if (leader() != kNobody) FailForwardedReads("the leader is lost");
   if (!is_pre_vote) {
     ++term_;
-    vote_ = options_.id;  // Durable before anybody is asked (Raft fig. 2).
+    vote_ = KEEL_MUTANT(kCandidateForgetsOwnVote) ? kNobody
+                                                  : options_.id;  // Durable before anybody is asked (Raft fig. 2).
   }
   Election& election = role_.emplace<CandidateRole>(kind);
   election.Record(options_.id, true);
@@ -51,7 +53,7 @@ void Core::Impl::HandleVoteResponse(const Message& message, const VoteResponse& 
   const bool is_pre_vote = election->kind() == Election::Kind::kPreVote;
   if (response.pre_vote != is_pre_vote) return;
   const bool in_future_term = is_pre_vote && response.granted;
-  if (message.term != (in_future_term ? term_ + 1 : term_)) return;
+  if (message.term != (in_future_term ? term_ + 1 : term_) && !KEEL_MUTANT(kOldTermVoteCounts)) return;
   election->Record(message.from, response.granted);
   ConcludeElection();
 }

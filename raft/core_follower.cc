@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "raft/core_impl.h"
+#include "raft/mutant.h"
 
 namespace keel::raft {
 
@@ -26,6 +27,7 @@ void Core::Impl::HandleVoteRequest(const Message& message, const VoteRequest& re
     // "Would you vote for me?" changes nothing here, not even the timer (Thesis §9.6). In our own term the answer is
     // no, and teaches the candidate that it is behind.
     const bool granted = message.term > term_ && is_up_to_date;
+    if (KEEL_MUTANT(kPreVoteChangesState) && granted) BecomeFollower(message.term, kNobody);
     SendPreVote(message.from, granted ? message.term : term_, VoteResponse{.granted = granted, .pre_vote = true});
     // It lacks entries that this member has, so it will hardly win; all are in a hurry, so this one need not wait.
     if (!is_up_to_date && ticks_ < hurry_until_ && role() == Role::kFollower && leader() == kNobody) Campaign();
@@ -43,6 +45,7 @@ void Core::Impl::HandleVoteRequest(const Message& message, const VoteRequest& re
     vote_ = message.from;
   }
   ResetElectionTimer();
+  if (KEEL_MUTANT(kVoteBeforeSync)) return SendPreVote(message.from, term_, VoteResponse{.granted = true});
   Send(message.from, VoteResponse{.granted = true}, SendWhen::kAppendDurable);
 }
 
@@ -61,10 +64,10 @@ void Core::Impl::HandleAppend(MemberId from, AppendRequest request) {
   // What is committed matches (validated). After that, entries we have are kept, whatever follows them: the request may
   // be old. Only a contradiction cuts (Raft §5.3).
   for (Entry& entry : request.entries) {
-    if (entry.id.index <= commit || log_.Has(entry.id)) continue;
+    if (entry.id.index <= commit || (log_.Has(entry.id) && !KEEL_MUTANT(kTruncateAlways))) continue;
     if (entry.id.index <= log_.last().index) {
       log_.CutAfter(entry.id.index - 1);
-      memberships_.CutAfter(entry.id.index - 1);
+      if (!KEEL_MUTANT(kCutKeepsMembership)) memberships_.CutAfter(entry.id.index - 1);
     }
     if (entry.type == EntryType::kMembership) {
       // In force from here on, committed or not (Thesis §4.1).
@@ -77,12 +80,16 @@ void Core::Impl::HandleAppend(MemberId from, AppendRequest request) {
   }
   // The request vouches for no more than this; our log may go on with entries of a deposed leader.
   const Index verified = std::max(commit, request.prev.index + request.entries.size());
-  log_.CommitTo(std::max(commit, std::min(request.commit, verified)));
-  SendAppendResponse(from, {.rejected = false, .index = verified, .hint = {}, .read_round = request.read_round});
+  log_.CommitTo(
+      std::max(commit, std::min(request.commit, KEEL_MUTANT(kCommitToLastIndex) ? log_.last().index : verified)));
+  SendAppendResponse(from, {.rejected = false,
+                            .index = KEEL_MUTANT(kAckWholeLog) ? log_.last().index : verified,
+                            .hint = {},
+                            .read_round = request.read_round});
 }
 
 void Core::Impl::SendAppendResponse(MemberId to, const AppendResponse& response) {
-  if (response.index <= log_.stable()) {
+  if (response.index <= log_.stable() || KEEL_MUTANT(kAckBeforeSync)) {
     Send(to, response);
     return;
   }
@@ -101,7 +108,8 @@ void Core::Impl::SendAppendResponse(MemberId to, const AppendResponse& response)
 
 void Core::Impl::HandleHeartbeat(MemberId from, const Heartbeat& heartbeat) {
   HeardFromLeader(from);
-  if (!is_installing()) log_.CommitTo(std::max(log_.commit(), heartbeat.commit));
+  if (!is_installing())
+    log_.CommitTo(KEEL_MUTANT(kCommitGoesBack) ? heartbeat.commit : std::max(log_.commit(), heartbeat.commit));
   if (!heartbeat.quiet) Send(from, HeartbeatResponse{.read_round = heartbeat.read_round});
 }
 
@@ -149,8 +157,8 @@ bool Core::Impl::OfferSnapshot(MemberId from, Term term, const SnapshotMeta& met
   if (term == term_ && leader() != kNobody && leader() != from) return false;
   if (term > term_) BecomeFollower(term, from);
   HeardFromLeader(from);
-  if (is_installing() || meta.last.index <= log_.commit()) return false;
-  if (log_.Has(meta.last)) {
+  if (is_installing() || (meta.last.index <= log_.commit() && !KEEL_MUTANT(kStaleSnapshotInstalls))) return false;
+  if (log_.Has(meta.last) && !KEEL_MUTANT(kStaleSnapshotInstalls)) {
     // Our log goes at least as far and agrees; it also knows what comes after (Raft §7).
     log_.CommitTo(meta.last.index);
     return false;
@@ -165,7 +173,7 @@ void Core::Impl::OnSnapshotInstalled(const SnapshotMeta& meta) {
   KEEL_CHECK(is_installing() && install_->handed && install_->meta == meta);
   install_.reset();
   log_.Reset(meta.last);
-  memberships_.Reset(meta.last.index, meta.membership);
+  memberships_.Reset(meta.last.index, KEEL_MUTANT(kSnapshotKeepsMembership) ? membership() : meta.membership);
   if (leader() != kNobody) Send(leader(), SnapshotInstalled{.last = meta.last}, SendWhen::kAppendDurable);
 }
 

@@ -29,6 +29,9 @@ class Core::Impl {
  public:
   Impl(const CoreOptions& options, InitialState initial);
 
+  std::unique_ptr<Impl> Clone() const;
+  void AppendFingerprint(std::string* out) const;
+
   void Tick();
   absl::Status Step(Message message);
   absl::Status Propose(std::vector<Payload> payloads);

@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "raft/core_impl.h"
+#include "raft/mutant.h"
 
 namespace keel::raft {
 
@@ -13,7 +14,7 @@ void Core::Impl::BecomeLeader() {
   KEEL_CHECK(role() == Role::kCandidate);
   LeaderRole& leader = role_.emplace<LeaderRole>(options_, memberships_, log_.last().index, ticks_, read_round_);
   // Commits what earlier terms have left (Raft §5.4.2, §8), and allows reads.
-  AppendOwn(leader, EntryType::kNoop, Payload());
+  if (!KEEL_MUTANT(kNoNoop)) AppendOwn(leader, EntryType::kNoop, Payload());
 }
 
 void Core::Impl::AppendOwn(LeaderRole& leader, EntryType type, Payload payload) {
@@ -25,9 +26,10 @@ void Core::Impl::AppendOwn(LeaderRole& leader, EntryType type, Payload payload) 
 
 void Core::Impl::TickLeader(LeaderRole& leader) {
   // CheckQuorum (Thesis §6.2): others may have elected a leader that we cannot hear of.
-  const bool lost_quorum = ticks_ - leader.tracker.QuorumHeardAt(ticks_) >= election_ticks();
+  const bool lost_quorum =
+      !KEEL_MUTANT(kNoCheckQuorum) && ticks_ - leader.tracker.QuorumHeardAt(ticks_) >= election_ticks();
   // A leader that cannot write holds everybody up; alone, it has nobody to yield to.
-  const bool lost_disk = DiskIsStalled() && leader.tracker.HasOtherVoter();
+  const bool lost_disk = !KEEL_MUTANT(kStalledDiskLeads) && DiskIsStalled() && leader.tracker.HasOtherVoter();
   if (lost_quorum || lost_disk) {
     BecomeFollower(term_, kNobody);
     return;
@@ -95,9 +97,11 @@ void Core::Impl::NoteEcho(LeaderRole& leader, Progress& progress, uint64_t round
 }
 
 void Core::Impl::MaybeCommit(LeaderRole& leader) {
-  const Index index = leader.tracker.QuorumMatch(log_.stable());
+  const Index index =
+      leader.tracker.QuorumMatch(KEEL_MUTANT(kLeaderCountsUnsynced) ? log_.last().index : log_.stable());
   // Entries of earlier terms are committed by those of this one, never by counting (Raft §5.4.2, figure 8).
-  if (index <= log_.commit() || log_.TermAt(index) != term_) return;
+  if (index <= log_.commit() || (log_.TermAt(index) != term_ && !KEEL_MUTANT(kCommitOldTermByCounting))) return;
+  if (KEEL_MUTANT(kCommitStopsAtOldTerm) && log_.TermAt(log_.commit() + 1) != term_) return;
   for (Index i = std::max(log_.commit() + 1, leader.term_start); i <= index; ++i) {
     leader.uncommitted_bytes -= log_.CachedAt(i).bytes();
   }
@@ -107,7 +111,8 @@ void Core::Impl::MaybeCommit(LeaderRole& leader) {
 }
 
 void Core::Impl::ConfirmReads(LeaderRole& leader) {
-  auto batch = leader.reads.Confirm(leader.tracker.QuorumRound(leader.reads.round()));
+  auto batch = leader.reads.Confirm(KEEL_MUTANT(kReadWithoutQuorum) ? leader.reads.round()
+                                                                    : leader.tracker.QuorumRound(leader.reads.round()));
   if (!batch.has_value()) return;
   for (const ReadRounds::Read& read : batch->reads) {
     if (read.from == kNobody) {
@@ -121,7 +126,7 @@ void Core::Impl::ConfirmReads(LeaderRole& leader) {
 
 void Core::Impl::StartReads(LeaderRole& leader) {
   // Before the first commit of its own term a leader may not know what was committed before it (Thesis §6.4).
-  if (!leader.reads.can_start() || log_.commit() < leader.term_start) return;
+  if (!leader.reads.can_start() || (log_.commit() < leader.term_start && !KEEL_MUTANT(kReadBeforeTermCommit))) return;
   read_round_ = leader.reads.Start(log_.commit());
   ConfirmReads(leader);  // A single voter needs no one else.
 }

@@ -6,12 +6,14 @@
 #include "base/check.h"
 #include "base/status_macros.h"
 #include "raft/core_impl.h"
+#include "raft/mutant.h"
 
 namespace keel::raft {
 
 bool Core::Impl::MayCampaign() const {
   if (data_loss_ || term_ >= Term(kTermMax)) return false;
   if (membership().IsVoter(options_.id)) return true;
+  if (KEEL_MUTANT(kLearnerCampaigns) && membership().IsLearner(options_.id)) return true;
   // The entry that took the vote away may be on this member only, and a majority of the old configuration behind it:
   // then nobody else can win (Thesis §4.2.2).
   const Membership* previous = memberships_.previous();
@@ -24,9 +26,10 @@ absl::Status Core::Impl::ProposeMembership(const MembershipChange& change, const
   if (leader->transfer) return absl::UnavailableError("leadership is being handed over");
   // Of two leaders that each change one member of what their logs say, the majorities may not overlap, unless the
   // second has committed an entry of its own term first (Ongaro, raft-dev, July 2015).
-  if (log_.commit() < leader->term_start) return absl::FailedPreconditionError(kTermNotReady);
+  if (log_.commit() < leader->term_start && !KEEL_MUTANT(kChangeBeforeTermCommit))
+    return absl::FailedPreconditionError(kTermNotReady);
   // One at a time (Thesis §4.1); the joint one counts until it is left.
-  if (memberships_.index() > log_.applied() || membership().is_joint()) {
+  if ((memberships_.index() > log_.applied() && !KEEL_MUTANT(kSecondChangeInFlight)) || membership().is_joint()) {
     return absl::FailedPreconditionError(kChangeInFlight);
   }
   KEEL_ASSIGN_OR_RETURN(const Membership next, ChangedMembership(membership(), change));
@@ -47,7 +50,7 @@ void Core::Impl::AppendMembership(LeaderRole& leader, const Membership& membersh
 }
 
 void Core::Impl::MaybeLeaveJoint(LeaderRole& leader) {
-  if (!membership().is_joint() || leader.transfer) return;
+  if (!membership().is_joint() || leader.transfer || KEEL_MUTANT(kJointNeverLeft)) return;
   // Once it is committed by both majorities, the new voters alone can decide (Thesis §4.3). The rules of every other
   // change hold, too; a later leader that finds a joint configuration leaves it as soon as they do.
   if (log_.applied() < memberships_.index() || log_.commit() < leader.term_start) return;
@@ -56,6 +59,8 @@ void Core::Impl::MaybeLeaveJoint(LeaderRole& leader) {
 }
 
 bool Core::Impl::IsVotedOut(const LeaderRole& leader) const {
+  if (KEEL_MUTANT(kRemovedLeaderStays)) return false;
+  if (KEEL_MUTANT(kLeaderResignsAtAppend) && !membership().IsVoter(options_.id)) return true;
   return !membership().is_joint() && !membership().IsVoter(options_.id) && log_.commit() >= memberships_.index() &&
          log_.commit() >= leader.term_start;
 }

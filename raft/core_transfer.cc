@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "raft/core_impl.h"
+#include "raft/mutant.h"
 
 namespace keel::raft {
 
@@ -34,6 +35,7 @@ void Core::Impl::SendTimeoutNow(LeaderRole& leader) {
 void Core::Impl::TickTransfer(LeaderRole& leader) {
   if (!leader.transfer) return;
   leader.transfer->asked = false;  // It may have been lost.
+  if (KEEL_MUTANT(kTransferNeverEnds)) return;
   if (ticks_ - leader.transfer->started_at >= election_ticks()) leader.transfer.reset();
 }
 

@@ -20,6 +20,11 @@ class Election {
   void Record(MemberId voter, bool granted) { votes_.try_emplace(voter, granted); }
   VoteOutcome Outcome(const Membership& membership) const;
 
+  template <typename Sink>
+  void DescribeTo(Sink& sink) const {
+    sink(kind_, votes_);
+  }
+
  private:
   Kind kind_;
   std::map<MemberId, bool> votes_;

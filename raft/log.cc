@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "raft/mutant.h"
 
 namespace keel::raft {
 
@@ -28,6 +29,7 @@ Log::Log(const InitialState& initial, size_t cached_bytes_max)
     term = runs_[i].term;
   }
   last_ = {term, initial.last};
+  if (KEEL_MUTANT(kAppliesAgainAfterRestart) && applied_ > base_.index) handed_ = applied_ = applied_ - 1;
 }
 
 std::vector<TermRun>::const_iterator Log::RunOf(Index index) const {
@@ -137,7 +139,10 @@ std::vector<Entry> Log::TakeUnwritten() {
 }
 
 void Log::OnStable(const AppendTicket& ticket) {
-  if (ticket.generation != generation_) return;
+  if (ticket.generation != generation_) {
+    if (KEEL_MUTANT(kAppendCompletionAba)) stable_ = std::max(stable_, std::min(ticket.last.index, written_));
+    return;
+  }
   KEEL_CHECK_LE(ticket.last.index, written_);
   stable_ = std::max(stable_, ticket.last.index);
   Evict();

@@ -19,6 +19,7 @@
 
 #include "raft/core.h"
 #include "raft/entry.h"
+#include "raft/mutant.h"
 #include "raft/ready.h"
 #include "raft/types.h"
 
@@ -49,6 +50,7 @@ class Log {
   Index FloorByTerm(Index at_most, Term term) const;
   // Raft §5.4.1.
   bool IsUpToDate(EntryId candidate) const {
+    if (KEEL_MUTANT(kUpToDateByLengthOnly)) return candidate.index >= last_.index;
     return candidate.term != last_.term ? candidate.term > last_.term : candidate.index >= last_.index;
   }
 
@@ -82,6 +84,12 @@ class Log {
   std::optional<ApplyWork> TakeApplicable();
   bool has_applicable() const { return handed_ < std::min(commit_, stable_); }
   void OnApplied(Index index);
+
+  template <typename Sink>
+  void DescribeTo(Sink& sink) const {
+    sink(base_, last_, commit_, written_, stable_, handed_, applied_, generation_, entries_);
+    for (const TermRun& run : runs_) sink(run.first, run.term);
+  }
 
  private:
   // The run that holds `index`. REQUIRES: base < index <= last.

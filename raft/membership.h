@@ -97,6 +97,11 @@ class MembershipHistory {
   // A snapshot was installed: exactly its configuration, whatever the log had said (Thesis §5.1).
   void Reset(Index index, Membership membership);
 
+  template <typename Sink>
+  void DescribeTo(Sink& sink) const {
+    for (const MembershipRecord& record : records_) sink(record.index, record.membership, record.context);
+  }
+
  private:
   std::deque<MembershipRecord> records_;  // Never empty. The first is the applied one's.
 };

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "raft/mutant.h"
 
 namespace keel::raft {
 
@@ -11,7 +12,7 @@ bool Progress::can_send() const {
     case State::kProbe:
       return !awaiting_ && pause_ticks_ == 0;
     case State::kReplicate:
-      return flights_.size() < options_.inflight_messages_max && flight_bytes_ < options_.inflight_bytes_max;
+      return flights_.size() < options_->inflight_messages_max && flight_bytes_ < options_->inflight_bytes_max;
     case State::kSnapshot:
       return false;
   }
@@ -31,7 +32,7 @@ void Progress::OnSent(Index last, size_t bytes) {
 }
 
 bool Progress::OnAccepted(Index index, Index log_base) {
-  const bool advanced = index > match_;
+  const bool advanced = index > match_ || KEEL_MUTANT(kMatchGoesBack);
   if (advanced) {
     match_ = index;
     next_ = std::max(next_, match_ + 1);

@@ -25,7 +25,7 @@ class Progress {
   using State = FollowerStatus::State;
 
   // A fresh leader assumes that the follower has all it has itself (Raft §5.3).
-  Progress(const CoreOptions& options, Index next) : options_(options), next_(next) {}
+  Progress(const CoreOptions& options, Index next) : options_(&options), next_(next) {}
 
   State state() const { return state_; }
   Index match() const { return match_; }
@@ -52,6 +52,15 @@ class Progress {
   void OnSnapshotSent(Index last);
   void OnSnapshotFailed(int pause_ticks);
 
+  // The same options, somewhere else.
+  void Rebind(const CoreOptions& options) { options_ = &options; }
+
+  template <typename Sink>
+  void DescribeTo(Sink& sink) const {
+    sink(state_, match_, next_, awaiting_, pause_ticks_ > 0, moved_, want_empty, commit_sent, round_sent, round_echoed);
+    for (const Flight& flight : flights_) sink(flight.last);
+  }
+
   // Send an empty append although there is nothing new, to find out whether something was lost.
   bool want_empty = false;
   // The highest commit index sent along.
@@ -72,7 +81,7 @@ class Progress {
   void BecomeReplicate();
   void ClearFlights();
 
-  const CoreOptions& options_;
+  const CoreOptions* options_;
   State state_ = State::kProbe;
   Index match_;
   Index next_;

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/container/inlined_vector.h"
+#include "raft/mutant.h"
 
 namespace keel::raft {
 namespace {
@@ -37,13 +38,13 @@ VoteOutcome TallyMajority(const std::vector<MemberId>& voters, absl::FunctionRef
 
 uint64_t QuorumValue(const Membership& membership, absl::FunctionRef<uint64_t(MemberId)> value) {
   const uint64_t incoming = MajorityValue(membership.voters, value);
-  if (!membership.is_joint()) return incoming;
+  if (!membership.is_joint() || KEEL_MUTANT(kJointCountsNewOnly)) return incoming;
   return std::min(incoming, MajorityValue(membership.outgoing_voters, value));
 }
 
 VoteOutcome TallyVotes(const Membership& membership, absl::FunctionRef<std::optional<bool>(MemberId)> vote) {
   const VoteOutcome incoming = TallyMajority(membership.voters, vote);
-  if (!membership.is_joint()) return incoming;
+  if (!membership.is_joint() || KEEL_MUTANT(kJointCountsNewOnly)) return incoming;
   const VoteOutcome outgoing = TallyMajority(membership.outgoing_voters, vote);
   if (incoming == VoteOutcome::kLost || outgoing == VoteOutcome::kLost) return VoteOutcome::kLost;
   if (incoming == VoteOutcome::kWon && outgoing == VoteOutcome::kWon) return VoteOutcome::kWon;

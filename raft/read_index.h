@@ -47,6 +47,16 @@ class ReadRounds {
   // All reads that have no answer yet.
   std::vector<Read> TakeAll();
 
+  template <typename Sink>
+  void DescribeTo(Sink& sink) const {
+    sink(current_.has_value());
+    if (current_) sink(current_->index);
+    for (const auto* reads : {&waiting_, current_ ? &current_->reads : nullptr}) {
+      if (reads == nullptr) continue;
+      for (const Read& read : *reads) sink(read.from, read.id);
+    }
+  }
+
  private:
   uint64_t round_;
   std::vector<Read> waiting_;
@@ -66,6 +76,11 @@ class ForwardedReads {
   // Those asked at or before `deadline`.
   std::vector<ReadId> TakeOlder(uint64_t deadline);
   std::vector<ReadId> TakeAll();
+
+  template <typename Sink>
+  void DescribeTo(Sink& sink) const {
+    for (const Asked& asked : asked_) sink(asked.id);
+  }
 
  private:
   struct Asked {

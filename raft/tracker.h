@@ -35,9 +35,17 @@ class ProgressTracker {
   // Somebody else could lead.
   bool HasOtherVoter() const;
 
+  // The same options and history, somewhere else.
+  void Rebind(const CoreOptions& options, const MembershipHistory& memberships);
+
+  template <typename Sink>
+  void DescribeTo(Sink& sink) const {
+    sink(followers_);
+  }
+
  private:
-  const CoreOptions& options_;
-  const MembershipHistory& memberships_;
+  const CoreOptions* options_;
+  const MembershipHistory* memberships_;
   std::map<MemberId, Progress> followers_;
 };
 

@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/status_macros.h"
+#include "raft/mutant.h"
 #include "storage/disk.h"
 #include "storage/log/record.h"
 #include "storage/log/recovery.h"
@@ -118,6 +119,7 @@ class RaftLogImpl final : public RaftLog {
     }
     if (batch.hard_state) {
       hard_state_ = *batch.hard_state;
+      if (KEEL_MUTANT(kVoteNotWritten)) hard_state_.vote = raft::kNobody;
       // A leader may know more to be committed than it holds durably itself. What is stored is a promise about this
       // log, which recovery checks.
       const raft::Index stored = batch.entries.empty() ? last.index : batch.entries.back().id.index;
@@ -146,7 +148,8 @@ class RaftLogImpl final : public RaftLog {
   absl::Status WriteAndSync(DiskFile* file, uint64_t offset, std::string_view bytes) {
     const absl::Time begin = Clock::Real().Now();
     KEEL_RETURN_IF_ERROR(file->Write(offset, bytes));
-    KEEL_RETURN_IF_ERROR(file->Sync());
+    const absl::Status synced = file->Sync();
+    if (!KEEL_MUTANT(kSyncErrorIgnored)) KEEL_RETURN_IF_ERROR(synced);
     if (options_.observer != nullptr) options_.observer->OnSync(Clock::Real().Now() - begin, bytes.size());
     return absl::OkStatus();
   }

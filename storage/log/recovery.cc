@@ -9,6 +9,7 @@
 #include "base/status_macros.h"
 #include "base/string_view.h"
 #include "raft/membership.h"
+#include "raft/mutant.h"
 #include "storage/log/spare_pool.h"
 
 namespace keel::storage {
@@ -176,7 +177,8 @@ absl::Status ReadSegment(Disk& disk, const std::string& dir, uint64_t sequence, 
   if (scan.end == kSegmentHeaderBytes) return Damage(segment->path, scan.bad, "damaged first record");
   if (!is_last) return absl::OkStatus();
 
-  if (const std::optional<uint64_t> later = LaterWrite(*header, content, scan.end)) {
+  if (const std::optional<uint64_t> later = LaterWrite(*header, content, scan.end);
+      later && !KEEL_MUTANT(kDamageTakenForTornTail)) {
     return Damage(segment->path, scan.bad, absl::StrCat("damaged record, followed by a later write at ", *later, ","));
   }
   log->facts.torn_bytes = scan.torn_bytes;
