@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "base/status_macros.h"
 #include "base/string_view.h"
+#include "raft/membership.h"
 #include "raft/wire.h"
 #include "tests/scenarios/text.h"
 
@@ -29,16 +30,26 @@ absl::Status Group::Add(const NewMember& options) {
   member.options = options;
   member.disk = std::make_unique<MemoryDisk>();
   if (!options.blank) member.durable_machine.membership = options.membership;
+  std::vector<EntryId> committed;
+  for (Index i(1); i <= options.base; ++i) committed.push_back({Term(1), i});
+  if (options.base > Index(0) && !options.blank) {
+    KEEL_RETURN_IF_ERROR(OpenLog(member));
+    member.durable_machine.last = {Term(1), options.base};
+    KEEL_RETURN_IF_ERROR(member.log->Append({.hard_state = HardState{.term = Term(1)}, .entries = {}}));
+    KEEL_RETURN_IF_ERROR(member.log->ResetTo(member.durable_machine.last));
+    member.log.reset();
+  }
   if (!options.log.empty()) {
     KEEL_RETURN_IF_ERROR(OpenLog(member));
     StableBatch batch;
-    Index index;
+    Index index = options.base;
     for (uint64_t term : options.log) {
       ++index;
       batch.entries.push_back({.id = {Term(term), index},
                                .type = EntryType::kCommand,
                                .payload = Payload(absl::StrCat("c", index.value(), ".", term))});
       if (index > options.commit) continue;
+      committed.push_back(batch.entries.back().id);
       member.durable_machine.last = batch.entries.back().id;
       member.durable_machine.commands.emplace_back(batch.entries.back().payload.view());
     }
@@ -47,6 +58,7 @@ absl::Status Group::Add(const NewMember& options) {
     KEEL_RETURN_IF_ERROR(member.log->Append(batch));
     member.log.reset();
   }
+  oracle_.OnBeginning(committed);
   return Start(member);
 }
 
@@ -105,6 +117,7 @@ absl::Status Group::Start(Member& member) {
   initial.last = found.last;
   initial.applied = member.machine.last.index;
   initial.membership = member.machine.membership;
+  initial.memberships = found.memberships;
   CoreOptions options = member.options.core;
   options.id = member.options.id;
   options.seed = 1000 * next_start_++;
@@ -186,6 +199,7 @@ View Group::ViewOf(const Member& member) const {
   return {.status = member.core->status(),
           .written = &member.written,
           .durable = &member.durable,
+          .membership = &member.machine.membership,
           .hard_state = member.hard_state,
           .is_installing = member.install.has_value() || member.offered.has_value(),
           .followers = member.core->followers()};
@@ -242,6 +256,9 @@ void Group::Apply(MemberId id) {
       oracle_.OnApply(id, entry);
       member.machine.last = entry.id;
       if (entry.type == EntryType::kCommand) member.machine.commands.emplace_back(entry.payload.view());
+      if (entry.type == EntryType::kMembership) {
+        member.machine.membership = DecodeMembershipEntry(entry.payload.view())->membership;
+      }
     }
     Input(id, [&](Core& core) { core.OnApplied(work.last); });
   }
@@ -311,6 +328,7 @@ void Group::Wipe(MemberId id) {
   Member& member = members_.at(id);
   if (member.core != nullptr) Crash(id);
   member.disk->Wipe();
+  oracle_.OnWipe(id);
   member.durable = member.written = LogImage();
   member.hard_state = {};
   member.durable_machine = {};

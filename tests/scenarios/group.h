@@ -57,6 +57,7 @@ class Group {
     std::optional<Term> term;   // Default: that of the last entry.
     MemberId vote = kNobody;
     Index commit;  // Also applied.
+    Index base;    // The state was written as of this index, in term 1, and the log begins after it.
     uint64_t segment_bytes = 64 << 10;
     bool blank = false;  // Knows nobody: it will be served a snapshot.
   };

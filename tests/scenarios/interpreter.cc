@@ -73,6 +73,7 @@ std::string OneLine(const absl::Status& status) {
 
 absl::StatusOr<Command> Command::Parse(std::string_view line) {
   Command command;
+  command.line = std::string(line);
   for (absl::string_view word : absl::StrSplit(ToAbsl(line), ' ', absl::SkipEmpty())) {
     if (command.name.empty()) {
       command.name = std::string(word);
@@ -118,6 +119,39 @@ Interpreter::Interpreter() {
   handlers_["heal"] = [this](const Command&) {
     group_.HealAll();
     return absl::OkStatus();
+  };
+  handlers_["stand"] = [this](const Command& c) -> absl::Status {
+    KEEL_RETURN_IF_ERROR(Timeout(c));
+    return ForEach(c, [&](MemberId id) {
+      const CoreStatus status = group_.core(id).status();
+      for (MemberId voter : status.membership.voters) {
+        if (voter == id || group_.core(id).status().role != Role::kPreCandidate) continue;
+        group_.Input(id, [&](Core& core) {
+          (void)core
+              .Step({.from = voter,
+                     .to = id,
+                     .term = status.term + 1,
+                     .body = VoteResponse{.granted = true, .pre_vote = true}})
+              .ok();
+        });
+      }
+    });
+  };
+  handlers_["membership"] = [this](const Command& c) { return ChangeMembership(c); };
+  handlers_["transfer"] = [this](const Command& c) -> absl::Status {
+    const auto id = OneUp(c);
+    KEEL_RETURN_IF_ERROR(id.status());
+    const auto target = Number(c.words.size() > 1 ? c.words[1] : "");
+    KEEL_RETURN_IF_ERROR(target.status());
+    absl::Status status;
+    group_.Input(*id, [&](Core& core) { status = core.TransferLeadership(MemberId(*target)); });
+    if (!status.ok()) Print(OneLine(status));
+    return absl::OkStatus();
+  };
+  handlers_["peer-died"] = [this](const Command& c) -> absl::Status {
+    const auto peer = Number(c.words.size() > 1 ? c.words[1] : "");
+    KEEL_RETURN_IF_ERROR(peer.status());
+    return ForEach(c, [&](MemberId id) { group_.Input(id, [&](Core& core) { core.OnPeerDied(MemberId(*peer)); }); });
   };
   handlers_["unreachable"] = [this](const Command& c) -> absl::Status {
     const auto id = OneUp(c), peer = OneUp(c, 1);
@@ -232,6 +266,13 @@ absl::Status Interpreter::ForEach(const Command& command, const std::function<vo
 }
 
 absl::StatusOr<std::vector<uint64_t>> Interpreter::Select(const Command& command) const {
+  if (!command.words.empty() && command.words[0] == "exactly") {
+    const std::string wanted = command.line.substr(command.line.find("exactly ") + 8);
+    for (const Parcel& parcel : group_.network()) {
+      if (Text(parcel) == wanted) return std::vector<uint64_t>{parcel.number};
+    }
+    return Wrong("nothing like that is on its way");
+  }
   std::optional<LinkName> link;
   std::string kind, which = "all";
   for (const std::string& word : command.words) {
@@ -302,6 +343,8 @@ absl::Status Interpreter::AddNodes(const Command& command) {
       member.core.cached_log_bytes_max = number();
     } else if (key == "segment-bytes") {
       member.segment_bytes = number();
+    } else if (key == "base") {
+      member.base = Index(number());
     } else if (key == "blank") {
       member.blank = value == "yes";
     } else {
@@ -394,19 +437,41 @@ absl::Status Interpreter::Propose(const Command& command) {
   return absl::OkStatus();
 }
 
+// "membership 1 add-voter 4 remove 3", "membership 1 add-learner 4,5".
+absl::Status Interpreter::ChangeMembership(const Command& command) {
+  const auto id = OneUp(command);
+  KEEL_RETURN_IF_ERROR(id.status());
+  MembershipChange change;
+  for (size_t i = 1; i + 1 < command.words.size(); i += 2) {
+    const std::string& what = command.words[i];
+    const auto who = Ids(command.words[i + 1]);
+    KEEL_RETURN_IF_ERROR(who.status());
+    std::vector<MemberId>* list = what == "add-voter"     ? &change.add_voters
+                                  : what == "add-learner" ? &change.add_learners
+                                  : what == "remove"      ? &change.remove
+                                                          : nullptr;
+    if (list == nullptr) return Wrong("membership MEMBER [add-voter IDS] [add-learner IDS] [remove IDS]");
+    list->insert(list->end(), who->begin(), who->end());
+  }
+  absl::Status status;
+  group_.Input(*id, [&](Core& core) { status = core.ProposeMembership(change, Payload()); });
+  if (!status.ok()) Print(OneLine(status));
+  return absl::OkStatus();
+}
+
 absl::Status Interpreter::Timeout(const Command& command) {
   return ForEach(command, [&](MemberId id) {
-    const auto campaigns = [&] {
-      const Role role = group_.core(id).status().role;
-      return role == Role::kPreCandidate || role == Role::kCandidate;
-    };
-    // A candidate's time runs out too.
-    if (campaigns()) group_.Input(id, [](Core& core) { core.Tick(); });
-    const Term term = group_.core(id).status().term;
+    const uint64_t sent_before = group_.network().empty() ? 0 : group_.network().back().number;
+    const bool led = group_.core(id).status().role == Role::kLeader;
     for (int i = 0; i < 1000; ++i) {
-      if (campaigns() || group_.core(id).status().term > term) return;
-      if (group_.core(id).status().role == Role::kLeader && i > 0) return;
       group_.Input(id, [](Core& core) { core.Tick(); });
+      const bool leads = group_.core(id).status().role == Role::kLeader;
+      if (led != leads) return;
+      if (std::any_of(group_.network().rbegin(), group_.network().rend(), [&](const Parcel& parcel) {
+            return parcel.number > sent_before && parcel.from == id && KindOf(parcel) == "PreVote";
+          })) {
+        return;
+      }
     }
   });
 }
@@ -421,6 +486,7 @@ absl::Status Interpreter::Elect(const Command& command) {
   const auto voters = Members(listed->second);
   KEEL_RETURN_IF_ERROR(voters.status());
   const auto leads = [&] { return group_.core(*candidate).status().role == Role::kLeader; };
+  const uint64_t sent_before = group_.network().empty() ? 0 : group_.network().back().number;
   for (MemberId voter : *voters) {
     // Until it has forgotten the leader; what it says about that in between is not heard.
     for (int i = 0; i < 10 && group_.core(voter).status().leader != kNobody; ++i) {
@@ -429,7 +495,7 @@ absl::Status Interpreter::Elect(const Command& command) {
   }
   for (int round = 0; round < 8 && !leads(); ++round) {
     // It may have to learn of a later term first.
-    if (group_.core(*candidate).status().role == Role::kFollower) {
+    if (round == 0 || group_.core(*candidate).status().role == Role::kFollower) {
       group_.Input(*candidate, [](Core& core) { core.Campaign(); });
     }
     std::vector<uint64_t> numbers;
@@ -453,6 +519,7 @@ absl::Status Interpreter::Elect(const Command& command) {
   std::vector<uint64_t> late;
   for (const Parcel& parcel : group_.network()) {
     const std::string kind = KindOf(parcel);
+    if (parcel.number <= sent_before) continue;
     if (kind == "PreVote" || kind == "Vote" || kind == "PreVoteAnswer" || kind == "VoteAnswer") {
       late.push_back(parcel.number);
     }
@@ -494,8 +561,8 @@ absl::Status Interpreter::Restart(const Command& command) {
 absl::Status Interpreter::Truncate(const Command& command) {
   const auto id = OneUp(command);
   KEEL_RETURN_IF_ERROR(id.status());
-  if (command.words.size() != 2) return Wrong("truncate MEMBER THROUGH");
-  const auto through = Number(command.words[1]);
+  if (command.words.size() > 2) return Wrong("truncate MEMBER [THROUGH]");
+  const auto through = command.words.size() == 2 ? Number(command.words[1]) : group_.machine(*id).last.index.value();
   KEEL_RETURN_IF_ERROR(through.status());
   if (Index(*through) > group_.machine(*id).last.index) return Wrong("the state machine needs these entries");
   group_.Truncate(*id, Index(*through));

@@ -15,6 +15,7 @@ namespace keel::raft::scenario {
 
 // One command, taken apart: words, and key=value pairs; a value may be a list in parentheses.
 struct Command {
+  std::string line;  // As written.
   std::string name;
   std::vector<std::string> words;
   std::map<std::string, std::string> options;
@@ -42,6 +43,7 @@ class Interpreter {
   absl::Status Cut(const Command& command);
   absl::Status Partition(const Command& command);
   absl::Status Propose(const Command& command);
+  absl::Status ChangeMembership(const Command& command);
   absl::Status Timeout(const Command& command);
   absl::Status Elect(const Command& command);
   absl::Status Crash(const Command& command);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "raft/membership.h"
 #include "raft/quorum.h"
 
 namespace keel::raft::scenario {
@@ -53,7 +54,18 @@ void Oracle::Require(bool holds, const char* invariant, MemberId id, const std::
   if (!holds && violation_.empty()) violation_ = absl::StrCat(invariant, ": member ", Text(id), " ", text);
 }
 
+void Oracle::OnBeginning(const std::vector<EntryId>& committed) {
+  for (size_t i = committed_.size(); i <= committed.size(); ++i) {
+    committed_.push_back(committed[i - 1]);
+    commit_terms_.push_back(committed[i - 1].term);
+  }
+}
+
 void Oracle::OnStart(MemberId id, const HardState& hard_state) {
+  if (wiped_.contains(id)) {
+    seen_[id] = Seen{};
+    return;
+  }
   const auto promised = votes_.find({id, hard_state.term});
   if (promised != votes_.end()) {
     Require(promised->second == hard_state.vote, "VoteOncePerTerm", id,
@@ -127,6 +139,9 @@ void Oracle::OnSend(const Message& message, const View& from) {
   if (ack != nullptr && !ack->rejected && !is_past && from.status.term == message.term) {
     Require(ack->index <= from.durable->last().index, "AckIsDurable", id,
             absl::StrCat("acknowledges ", Text(ack->index), ", durable is ", Text(from.durable->last())));
+    // What is on the disk must be what its log says now, not what that has replaced.
+    Require(from.durable->TermAt(ack->index) == from.written->TermAt(ack->index), "AckIsDurable", id,
+            absl::StrCat("acknowledges ", Text(ack->index), ", where its disk has another entry"));
   }
 }
 
@@ -196,6 +211,21 @@ void Oracle::CheckLeader(const View& member) {
   }
 }
 
+void Oracle::CheckMembership(const View& member) {
+  const CoreStatus& status = member.status;
+  Membership expected = *member.membership;
+  int under_way = 0;
+  for (const Entry& entry : member.written->entries()) {
+    if (entry.type != EntryType::kMembership || entry.id.index <= status.applied) continue;
+    expected = DecodeMembershipEntry(entry.payload.view())->membership;
+    ++under_way;
+  }
+  Require(status.membership == expected, "MembershipIsThatOfTheLog", status.id,
+          "uses a configuration that its log does not say");
+  Require(under_way <= 1 || status.role != Role::kLeader, "OneChangeAtATime", status.id,
+          "has two membership changes under way");
+}
+
 void Oracle::OnStep(const View& member, const std::map<MemberId, const LogImage*>& all) {
   const CoreStatus& status = member.status;
   Seen& seen = seen_[status.id];
@@ -209,6 +239,7 @@ void Oracle::OnStep(const View& member, const std::map<MemberId, const LogImage*
       absl::StrCat("believes its log to end at ", Text(status.last), ", handed out is ", Text(member.written->last())));
   if (status.role == Role::kLeader) CheckLeader(member);
   CheckCommit(member, all);
+  CheckMembership(member);
 }
 
 void Oracle::OnApply(MemberId id, const Entry& entry) {

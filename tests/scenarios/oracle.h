@@ -49,7 +49,8 @@ struct View {
   CoreStatus status;
   const LogImage* written;  // With what is on its way to the disk: what the core believes its log to be.
   const LogImage* durable;
-  HardState hard_state;  // Durable.
+  const Membership* membership;  // Of the state machine, which stands at status.applied.
+  HardState hard_state;          // Durable.
   bool is_installing = false;
   std::vector<FollowerStatus> followers;
 };
@@ -61,6 +62,10 @@ class Oracle {
   // Checks made so far; a net nothing swims into proves nothing.
   uint64_t comparisons() const { return comparisons_; }
 
+  // The story begins with these entries committed, from index 1 on.
+  void OnBeginning(const std::vector<EntryId>& committed);
+  // Its disk is empty now; what it will start from is no promise any more. What it says then is.
+  void OnWipe(MemberId id) { wiped_.insert(id); }
   // A member starts with what is on its disk.
   void OnStart(MemberId id, const HardState& hard_state);
   // It hands out a write; `log` is its log without it.
@@ -96,10 +101,12 @@ class Oracle {
   void Require(bool holds, const char* invariant, MemberId id, const std::string& text);
   void CheckCommit(const View& member, const std::map<MemberId, const LogImage*>& all);
   void CheckLeader(const View& member);
+  void CheckMembership(const View& member);
 
   std::string violation_;
   uint64_t comparisons_ = 0;
   std::map<MemberId, Seen> seen_;
+  std::set<MemberId> wiped_;
   std::map<Term, MemberId> leaders_;
   std::map<std::pair<MemberId, Term>, MemberId> votes_;   // Ever sent.
   std::map<std::pair<Index, Term>, EntryFacts> entries_;  // Ever written by anybody.

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/string_view.h"
+#include "raft/membership.h"
 
 namespace keel::raft::scenario {
 namespace {
@@ -70,7 +71,8 @@ std::string Text(const Entry& entry) {
     case EntryType::kCommand:
       return absl::StrCat(Text(entry.id), " ", ToAbsl(entry.payload.view()));
     case EntryType::kMembership:
-      return absl::StrCat(Text(entry.id), " membership");
+      return absl::StrCat(Text(entry.id), " members=",
+                          Text(DecodeMembershipEntry(entry.payload.view()).value_or(MembershipEntry()).membership));
   }
   return "?";
 }
@@ -79,6 +81,7 @@ std::string Text(const Membership& members) {
   std::string text = List(members.voters);
   if (members.is_joint()) absl::StrAppend(&text, "&", List(members.outgoing_voters));
   if (!members.learners.empty()) absl::StrAppend(&text, "+learners", List(members.learners));
+  if (!members.learners_next.empty()) absl::StrAppend(&text, "+later", List(members.learners_next));
   return text;
 }
 
