@@ -223,7 +223,7 @@ class RaftLogImpl final : public RaftLog {
     const uint32_t seed = RecordSeed(segment->header.sequence);
     for (size_t i = 0; i + 1 < offsets.size(); ++i) {
       const size_t at = offsets[i] - offsets.front();
-      const std::optional<Record> record =
+      const std::optional<LogRecord> record =
           at < content.size() ? DecodeRecord(seed, std::string_view(content).substr(at)) : std::nullopt;
       if (!record || record->type != RecordType::kEntry || record->id.index != *first) {
         return Unreadable(*segment, *first, offsets[i]);

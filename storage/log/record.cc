@@ -75,7 +75,7 @@ size_t EncodedRecordBytes(size_t payload_bytes) {
   return (kRecordHeaderBytes + payload_bytes + kRecordAlignment - 1) / kRecordAlignment * kRecordAlignment;
 }
 
-size_t Record::encoded_bytes() const { return EncodedRecordBytes(payload.size()); }
+size_t LogRecord::encoded_bytes() const { return EncodedRecordBytes(payload.size()); }
 
 uint32_t RecordSeed(uint64_t sequence) {
   std::string bytes;
@@ -83,7 +83,7 @@ uint32_t RecordSeed(uint64_t sequence) {
   return Crc32c(bytes);
 }
 
-std::optional<Record> DecodeRecord(uint32_t seed, std::string_view bytes) {
+std::optional<LogRecord> DecodeRecord(uint32_t seed, std::string_view bytes) {
   if (bytes.size() < kRecordHeaderBytes) return std::nullopt;
   const char* const p = bytes.data();
   const uint64_t length = ReadLittleEndian32(p + kLengthAt);
@@ -95,7 +95,7 @@ std::optional<Record> DecodeRecord(uint32_t seed, std::string_view bytes) {
   } else if (type != static_cast<uint8_t>(RecordType::kHardState)) {
     return std::nullopt;
   }
-  Record record;
+  LogRecord record;
   record.crc = ReadLittleEndian32(p + kCrcAt);
   if (ExtendCrc32c(seed, bytes.substr(kPreviousAt, kRecordHeaderBytes - kPreviousAt + length)) != record.crc) {
     return std::nullopt;
@@ -111,7 +111,7 @@ std::optional<Record> DecodeRecord(uint32_t seed, std::string_view bytes) {
   return record;
 }
 
-std::optional<raft::HardState> HardStateOf(const Record& record) {
+std::optional<raft::HardState> HardStateOf(const LogRecord& record) {
   if (record.payload.size() != sizeof(uint64_t)) return std::nullopt;
   return raft::HardState{.term = record.id.term,
                          .vote = raft::MemberId(ReadLittleEndian64(record.payload.data())),

@@ -45,7 +45,8 @@ enum class RecordType : uint8_t {
   kHardState = 2,
 };
 
-struct Record {
+// Not "Record": the state has one of that name, and both are linked into one program.
+struct LogRecord {
   RecordType type = RecordType::kEntry;
   raft::EntryType entry_type = raft::EntryType::kNoop;  // Of an entry.
   bool ends_write = false;                              // The last one of its write.
@@ -64,10 +65,10 @@ size_t EncodedRecordBytes(size_t payload_bytes);
 uint32_t RecordSeed(uint64_t sequence);
 
 // The record at the front of `bytes`; nullopt when there is no valid one of this segment. Does not check `previous`.
-std::optional<Record> DecodeRecord(uint32_t seed, std::string_view bytes);
+std::optional<LogRecord> DecodeRecord(uint32_t seed, std::string_view bytes);
 
 // Of a hard state record. nullopt: the payload has a wrong size.
-std::optional<raft::HardState> HardStateOf(const Record& record);
+std::optional<raft::HardState> HardStateOf(const LogRecord& record);
 
 // Encodes the records of one write. Call Finish exactly once, after at least one record.
 class WriteEncoder {

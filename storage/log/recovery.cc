@@ -50,7 +50,7 @@ class Replay {
   }
 
   // One record of the last segment, at `offset`.
-  absl::Status Apply(const Record& record, uint64_t offset) {
+  absl::Status Apply(const LogRecord& record, uint64_t offset) {
     const std::string& path = segments_->active().path;
     if (record.type == RecordType::kHardState) {
       const std::optional<raft::HardState> hard_state = HardStateOf(record);
@@ -76,7 +76,7 @@ class Replay {
   }
 
  private:
-  absl::Status NoteMembership(const Record& record, const std::string& path, uint64_t offset) {
+  absl::Status NoteMembership(const LogRecord& record, const std::string& path, uint64_t offset) {
     std::vector<raft::MembershipRecord>& memberships = facts_->memberships;
     while (!memberships.empty() && memberships.back().index >= record.id.index) memberships.pop_back();
     if (record.entry_type != raft::EntryType::kMembership) return absl::OkStatus();
@@ -108,9 +108,9 @@ absl::StatusOr<Scan> ScanSegment(const SegmentHeader& header, std::string_view c
   uint32_t chain = header.crc;
   uint64_t offset = kSegmentHeaderBytes;
   // A write counts only as a whole.
-  std::vector<std::pair<uint64_t, Record>> write;
+  std::vector<std::pair<uint64_t, LogRecord>> write;
   while (offset <= content.size()) {
-    const std::optional<Record> record = DecodeRecord(seed, content.substr(offset));
+    const std::optional<LogRecord> record = DecodeRecord(seed, content.substr(offset));
     const uint64_t write_begin = write.empty() ? offset : write.front().first;
     if (!record || record->previous != chain || record->write_begin != write_begin) break;
     write.emplace_back(offset, *record);
