@@ -108,6 +108,7 @@ void ApplyBatch::Impl::BeginEntry(AppliedPosition position) {
 void ApplyBatch::Impl::EndEntry() {
   KEEL_CHECK(in_entry_);
   point_.current = revision();
+  if (HashTrail::IsPlace(point_.applied.index)) hashes_.push_back({.index = point_.applied.index, .hash = point_.hash});
   in_entry_ = false;
   changes_in_entry_ = 0;
   if (entry_events_ != nullptr) events_.push_back(std::exchange(entry_events_, nullptr));
@@ -130,6 +131,7 @@ void ApplyBatch::Impl::Change(std::string_view key, const std::optional<KeyIndex
   entry.stored_bytes = StoredBytes(record);
   stored_bytes_ += entry.stored_bytes;
   writes_->AddRecord(entry.mod, record);
+  Hash(record.tombstone ? 'd' : 'p', EncodeRecordKey(entry.mod), *record.kv);
 
   auto [it, added] = keys_.try_emplace(key);
   if (added && before.has_value()) {
@@ -260,9 +262,18 @@ std::optional<LeaseRecord> ApplyBatch::Impl::Lease(LeaseId id) const {
   return lease == nullptr ? std::nullopt : std::optional<LeaseRecord>(*lease);
 }
 
+void ApplyBatch::Impl::Hash(char kind, std::string_view first, std::string_view second) {
+  RunningHash hash(point_.hash);
+  hash.Add(kind, first, second);
+  point_.hash = hash.value();
+}
+
 void ApplyBatch::Impl::SetLease(const LeaseRecord& lease) {
   leases_[lease.id] = lease;
-  writes_->PutMeta(LeaseKey(lease.id), EncodeLease(lease));
+  const std::string lease_key = LeaseKey(lease.id);
+  const std::string stored = EncodeLease(lease);
+  writes_->PutMeta(lease_key, stored);
+  Hash('l', lease_key, stored);
 }
 
 absl::Status ApplyBatch::Impl::LeaseGrant(LeaseId id, int64_t ttl) {
@@ -294,6 +305,7 @@ absl::Status ApplyBatch::Impl::LeaseRevoke(LeaseId id) {
   for (const std::string& key : KeysOf(id)) Delete(key);
   leases_[id] = std::nullopt;
   writes_->DeleteMeta(LeaseKey(id));
+  Hash('r', LeaseKey(id));
   return absl::OkStatus();
 }
 
@@ -312,6 +324,7 @@ absl::Status ApplyBatch::Impl::Compact(Revision revision_to) {
   if (revision_to <= point_.compact) return CompactedError();
   if (revision_to > revision()) return FutureRevisionError();
   point_.compact = revision_to;
+  Hash('f', EncodeNumber(static_cast<uint64_t>(revision_to.value())));
   return absl::OkStatus();
 }
 
@@ -325,6 +338,7 @@ bool ApplyBatch::Impl::RaiseAlarm(const Alarm& alarm) {
   }
   alarms_[alarm] = true;
   writes_->PutMeta(AlarmKey(alarm), "");
+  Hash('a', AlarmKey(alarm));
   return true;
 }
 
@@ -338,6 +352,7 @@ bool ApplyBatch::Impl::DisarmAlarm(const Alarm& alarm) {
   }
   alarms_[alarm] = false;
   writes_->DeleteMeta(AlarmKey(alarm));
+  Hash('c', AlarmKey(alarm));
   return true;
 }
 
@@ -384,6 +399,7 @@ void ApplyBatch::Impl::Publish() {
       generation_->published.index.Set(it->first, it->second.entry, it->second.lineage);
     }
   }
+  generation_->trail().Extend(hashes_, {.index = point_.applied.index, .hash = point_.hash});
   absl::MutexLock lock(&generation_->mu);
   PublishedState& state = generation_->published;
   state.point = point_;

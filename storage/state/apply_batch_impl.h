@@ -18,6 +18,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "storage/state/apply_batch.h"
 #include "storage/state/generation.h"
+#include "storage/state/hash_trail.h"
 #include "storage/state/keyspace_query.h"
 
 namespace keel::storage {
@@ -80,6 +81,8 @@ class ApplyBatch::Impl final : public VersionSource {
   // REQUIRES: it is live.
   void Delete(std::string_view key);
   void SetLease(const LeaseRecord& lease);
+  // Takes a change into the running hash.
+  void Hash(char kind, std::string_view first, std::string_view second = {});
   // Attached keys, ascending, this batch's changes included.
   std::vector<std::string> KeysOf(LeaseId id) const;
   // Into what readers see, in steps: until the last one they are shown the point before this batch.
@@ -94,6 +97,7 @@ class ApplyBatch::Impl final : public VersionSource {
   bool began_ = false;  // At least one entry.
   bool spent_ = false;
   int32_t changes_in_entry_ = 0;
+  std::vector<HashSample> hashes_;  // At the places that the trail keeps.
   std::shared_ptr<RevisionEvents> entry_events_;
 
   const std::unique_ptr<EngineBatch> writes_;

@@ -80,6 +80,10 @@ absl::Status Generation::ReadMeta() {
       good = progress.has_value();
       absl::MutexLock compaction_lock(&compaction_mu);
       if (good) compaction = *progress;
+    } else if (key == kAdvancedKey) {
+      const std::optional<uint64_t> revision = DecodeNumber(value);
+      good = revision.has_value();
+      if (good) advanced_ = Revision(static_cast<int64_t>(*revision));
     } else if (const std::optional<bool> loaded = published.members.Load(key, value); loaded.has_value()) {
       good = *loaded;
     } else if (key.starts_with(kAlarmPrefix)) {
@@ -97,6 +101,7 @@ absl::Status Generation::ReadMeta() {
   if (!has_point) return Damaged(dir_, "its applied position is missing");
   absl::MutexLock durable_lock(&durable_mu_);
   durable_ = published.point.applied;
+  trail_.Extend({}, {.index = published.point.applied.index, .hash = published.point.hash});
   return absl::OkStatus();
 }
 
@@ -128,6 +133,7 @@ absl::Status Generation::ReadHistory() {
   KEEL_RETURN_IF_ERROR(it->status("scan of the history"));
   // Compaction keeps all records of the newest revision, so it is there unless there never was a change.
   Revision newest = last.exists() ? last.revision : Revision(1);
+  if (newest < advanced_) newest = advanced_;
   if (newest != published.point.current) {
     return Damaged(dir_, absl::StrCat("the history ends at revision ", newest.value(), " but the applied state is at ",
                                       published.point.current.value()));

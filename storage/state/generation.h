@@ -18,6 +18,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "storage/state/engine.h"
+#include "storage/state/hash_trail.h"
 #include "storage/state/key_index.h"
 #include "storage/state/keyspace_query.h"
 #include "storage/state/lease_book.h"
@@ -68,6 +69,7 @@ class Generation final : public VersionSource {
   Engine& engine() const { return *engine_; }
   ValueCache& cache() const { return cache_; }
   ViewFloors& floors() const { return floors_; }
+  HashTrail& trail() const { return trail_; }
 
   mutable absl::Mutex mu;
   PublishedState published ABSL_GUARDED_BY(mu);
@@ -83,10 +85,12 @@ class Generation final : public VersionSource {
   absl::Status ReadHistory();
 
   const std::string dir_;
+  Revision advanced_{0};  // The current revision was set to this without a change.
   const std::shared_ptr<StateMedium> medium_;
   std::unique_ptr<Engine> engine_;
   mutable ValueCache cache_;
   mutable ViewFloors floors_;
+  mutable HashTrail trail_;
   std::atomic<bool> obsolete_ = false;
 
   mutable absl::Mutex durable_mu_;

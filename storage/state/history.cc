@@ -6,6 +6,7 @@
 
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
+#include "base/bytes.h"
 #include "base/crc32c.h"
 #include "base/status_macros.h"
 #include "storage/state/state_errors.h"
@@ -113,27 +114,42 @@ absl::StatusOr<HashResult> HashHistory(const Pin& pin, Revision revision) {
   // Whatever compaction does from here on, both walks see the same records.
   const std::unique_ptr<EngineSnapshot> snapshot = engine.Snapshot();
 
-  // What the records up to the compact revision replaced, as far as compaction has not been there. Sub-revisions make
-  // the pair unique; the set is empty most of the time, because compaction follows soon.
+  // What of the compacted history was replaced by the revision asked for, as far as compaction has not been there.
+  // Sub-revisions make the pair unique.
   absl::flat_hash_set<std::pair<int64_t, int32_t>> replaced;
   HistoryCursor ahead(engine.HistIteratorAt(*snapshot), progress.next);
-  for (; ahead.valid() && ahead.change().revision <= compact; ahead.Next()) {
-    ChangeId previous = ahead.record().previous;
-    if (previous.exists()) replaced.emplace(previous.revision.value(), previous.sub);
+  for (; ahead.valid() && ahead.change().revision <= revision; ahead.Next()) {
+    const ChangeId previous = ahead.record().previous;
+    if (previous.exists() && previous.revision <= compact) {
+      replaced.emplace(previous.revision.value(), previous.sub);
+    }
   }
   KEEL_RETURN_IF_ERROR(ahead.status());
 
-  uint32_t crc = 0;
+  uint32_t crc = Crc32c("key");
+  std::string head;
   HistoryCursor cursor(engine.HistIteratorAt(*snapshot), ChangeId());
   for (; cursor.valid() && cursor.change().revision <= revision; cursor.Next()) {
-    ChangeId change = cursor.change();
+    const ChangeId change = cursor.change();
     const RecordView& record = cursor.record();
-    if (change.revision < compact && (record.tombstone || replaced.contains({change.revision.value(), change.sub}))) {
+    if (change.revision <= compact && (record.tombstone || replaced.contains({change.revision.value(), change.sub}))) {
       continue;
     }
-    std::string head = EncodeRecordKey(change);
-    head.push_back(record.tombstone ? 1 : 0);
-    crc = ExtendCrc32c(ExtendCrc32c(crc, head), record.kv);
+    head.clear();
+    AppendBigEndian64(static_cast<uint64_t>(change.revision.value()), &head);
+    head.push_back('_');
+    AppendBigEndian64(static_cast<uint64_t>(change.sub), &head);
+    if (!record.tombstone) {
+      crc = ExtendCrc32c(ExtendCrc32c(crc, head), record.kv);
+      continue;
+    }
+    head.push_back('t');
+    const std::optional<KeyValueFields> fields = DecodeKeyValue(record.kv);
+    if (!fields.has_value()) {
+      return absl::DataLossError(
+          absl::StrCat("state: the record of revision ", change.revision.value(), " is damaged"));
+    }
+    crc = ExtendCrc32c(ExtendCrc32c(crc, head), EncodeKeyValue({.key = fields->key}));
   }
   KEEL_RETURN_IF_ERROR(cursor.status());
   return HashResult{.hash = crc, .hash_revision = revision, .compact_revision = compact};

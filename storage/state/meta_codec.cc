@@ -41,19 +41,21 @@ std::optional<uint32_t> DecodeFormat(std::string_view value) {
 
 std::string EncodePoint(const StatePoint& point) {
   std::string out;
-  out.reserve(32);
+  out.reserve(40);
   AppendLittleEndian64(point.applied.index, &out);
   AppendLittleEndian64(point.applied.term, &out);
   AppendInt(point.current.value(), &out);
   AppendInt(point.compact.value(), &out);
+  AppendLittleEndian64(point.hash, &out);
   return out;
 }
 
 std::optional<StatePoint> DecodePoint(std::string_view value) {
-  if (value.size() != 32) return std::nullopt;
+  if (value.size() != 40) return std::nullopt;
   StatePoint point{.applied = {.index = ReadLittleEndian64(value.data()), .term = ReadLittleEndian64(value.data() + 8)},
                    .current = Revision(IntAt(value, 16)),
-                   .compact = Revision(IntAt(value, 24))};
+                   .compact = Revision(IntAt(value, 24)),
+                   .hash = ReadLittleEndian64(value.data() + 32)};
   if (point.current.value() < 1 || point.compact.value() < -1 || point.compact > point.current) return std::nullopt;
   return point;
 }

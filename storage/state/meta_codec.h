@@ -4,8 +4,10 @@
 // big-endian, in values little-endian.
 //
 //   "format"                         4 bytes: kFormat
-//   "point"                          applied index, applied term, current revision, compact revision: 8 bytes each
+//   "point"                          applied index, applied term, current revision, compact revision, running hash: 8
+//                                    bytes each
 //   "compaction"                     next record to look at: revision 8, sub 4; finished revision 8
+//   "advanced"                       a revision that became the current one without a change: 8 bytes
 //   "cluster"                        cluster id: 8 bytes
 //   "member/" id (8)                 etcdserverpb.Member, wire bytes; isLearner is not set
 //   "directory/" id (8)              the member's data directory: its id 8, starts 8; absent when not known
@@ -30,6 +32,7 @@ inline constexpr uint32_t kFormat = 1;
 inline constexpr std::string_view kFormatKey = "format";
 inline constexpr std::string_view kPointKey = "point";
 inline constexpr std::string_view kCompactionKey = "compaction";
+inline constexpr std::string_view kAdvancedKey = "advanced";
 inline constexpr std::string_view kClusterKey = "cluster";
 inline constexpr std::string_view kMemberPrefix = "member/";
 inline constexpr std::string_view kDirectoryPrefix = "directory/";
@@ -43,6 +46,7 @@ struct StatePoint {
   AppliedPosition applied;
   Revision current{1};
   Revision compact{-1};
+  uint64_t hash = 0;  // RunningHash of all that was applied (hash_trail.h).
 
   friend bool operator==(const StatePoint&, const StatePoint&) = default;
 };

@@ -51,6 +51,8 @@ class StateStoreImpl final : public StateStore {
   std::vector<std::string> LeaseKeys(LeaseId id) const override;
   absl::StatusOr<HashResult> HashKv(Revision revision) const override { return HashHistory(Pin(Current()), revision); }
 
+  std::vector<HashSample> hash_samples() const override { return Current()->trail().Samples(); }
+
   ApplyBatch BeginBatch() override {
     return ApplyBatch(std::make_unique<ApplyBatch::Impl>(Current(), &batch_open_, &failed_));
   }
@@ -62,6 +64,7 @@ class StateStoreImpl final : public StateStore {
 
   absl::StatusOr<AppliedPosition> Checkpoint(const std::string& dir) override;
   absl::Status Install(const std::string& dir) override;
+  absl::Status AdvanceRevision(Revision revision) override;
   absl::Status Close() override;
 
  private:
@@ -257,6 +260,31 @@ absl::Status StateStoreImpl::Install(const std::string& dir) {
   }
   old->MarkObsolete();
   failed_ = false;
+  return absl::OkStatus();
+}
+
+absl::Status StateStoreImpl::AdvanceRevision(Revision revision) {
+  KEEL_CHECK(!batch_open_) << "a batch is open";
+  std::shared_ptr<Generation> generation = Current();
+  StatePoint point = generation->point();
+  if (revision <= point.current) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("state: revision ", revision.value(), " is not above the current one, ", point.current.value()));
+  }
+  point.current = revision;
+  point.compact = revision;
+  RunningHash hash(point.hash);
+  hash.Add('A', EncodeNumber(static_cast<uint64_t>(revision.value())));
+  point.hash = hash.value();
+  Engine& engine = generation->engine();
+  std::unique_ptr<EngineBatch> batch = engine.NewBatch();
+  batch->PutMeta(kPointKey, EncodePoint(point));
+  batch->PutMeta(kAdvancedKey, EncodeNumber(static_cast<uint64_t>(revision.value())));
+  KEEL_RETURN_IF_ERROR(engine.Write(batch.get()));
+  KEEL_RETURN_IF_ERROR(engine.Flush());
+  generation->trail().Extend({}, {.index = point.applied.index, .hash = point.hash});
+  absl::MutexLock lock(&generation->mu);
+  generation->published.point = point;
   return absl::OkStatus();
 }
 

@@ -31,6 +31,7 @@
 #include "proto/etcdserver_maintenance.pb.h"
 #include "storage/event.h"
 #include "storage/revision.h"
+#include "storage/state/hash_trail.h"
 #include "storage/state/read_view.h"
 
 namespace keel::storage {
@@ -167,6 +168,10 @@ class StateStore {
   // their physical progress. kOutOfRange with the exact v3 texts for compacted and future revisions.
   virtual absl::StatusOr<HashResult> HashKv(Revision revision) const = 0;
 
+  // The running hash after recent entries, ascending; the last one is the newest applied. Equal on all members at equal
+  // indexes (hash_trail.h).
+  virtual std::vector<HashSample> hash_samples() const = 0;
+
   // --- The apply thread.
 
   virtual ApplyBatch BeginBatch() = 0;
@@ -192,6 +197,11 @@ class StateStore {
   // Switches to the state in `dir` (made by Checkpoint on some member and verified), which is moved away. Durable and
   // atomic: after a crash either the old or the new state is there. Views taken before keep showing the old state.
   virtual absl::Status Install(const std::string& dir) = 0;
+
+  // Makes `revision` the current one and the compact one, without a change: nobody can have seen a later one, and all
+  // who saw an earlier one are told that it is compacted. Durable when it returns. Offline: no batch is open, no view.
+  // kInvalidArgument: it is not above the current one.
+  virtual absl::Status AdvanceRevision(Revision revision) = 0;
 
   // Flushes and closes. No calls afterwards.
   virtual absl::Status Close() = 0;

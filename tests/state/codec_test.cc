@@ -109,12 +109,13 @@ TEST(RecordCodecTest, KeyValueIsProtobufByteForByte) {
 }
 
 TEST(MetaCodecTest, PointIsOneValue) {
-  StatePoint point{.applied = {.index = 1, .term = 2}, .current = Revision(4), .compact = Revision(-1)};
+  StatePoint point{.applied = {.index = 1, .term = 2}, .current = Revision(4), .compact = Revision(-1), .hash = 0xfe};
   EXPECT_EQ(Hex(EncodePoint(point)),
             "0100000000000000"
             "0200000000000000"
             "0400000000000000"
-            "ffffffffffffffff");
+            "ffffffffffffffff"
+            "fe00000000000000");
   EXPECT_EQ(DecodePoint(EncodePoint(point)), point);
   EXPECT_FALSE(DecodePoint("short").has_value());
   point.compact = Revision(5);
