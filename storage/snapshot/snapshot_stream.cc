@@ -26,7 +26,6 @@
 namespace keel::storage {
 namespace {
 
-constexpr std::string_view kMagic = "KEELSNAP";
 constexpr uint32_t kFormat = 2;
 constexpr size_t kStreamHeaderBytes = 12;
 
@@ -93,7 +92,7 @@ class SnapshotReaderImpl final : public SnapshotReader {
     }
     padding_ = PaddingAfter(total_bytes_);
     total_bytes_ += padding_;
-    pending_ = kMagic;
+    pending_ = kSnapshotMagic;
     AppendLittleEndian32(kFormat, &pending_);
   }
 
@@ -242,8 +241,9 @@ class SnapshotWriterImpl final : public SnapshotWriter {
     switch (state_) {
       case State::kStreamHeader:
         if (gathered_.size() < kStreamHeaderBytes) return absl::OkStatus();
-        if (std::string_view(gathered_).substr(0, kMagic.size()) != kMagic) return Damaged("it is not a snapshot");
-        if (ReadLittleEndian32(gathered_.data() + kMagic.size()) != kFormat) {
+        if (std::string_view(gathered_).substr(0, kSnapshotMagic.size()) != kSnapshotMagic)
+          return Damaged("it is not a snapshot");
+        if (ReadLittleEndian32(gathered_.data() + kSnapshotMagic.size()) != kFormat) {
           return Damaged("it has a format that this version does not know");
         }
         Next(State::kSection);

@@ -12,6 +12,8 @@
 
 namespace keel::storage {
 
+// What a stream begins with.
+inline constexpr std::string_view kSnapshotMagic = "KEELSNAP";
 // A stream's length is a multiple of this, as clients expect of a backup's.
 inline constexpr size_t kSnapshotBlockBytes = 512;
 
