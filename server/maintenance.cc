@@ -1,11 +1,13 @@
 #include "server/maintenance.h"
 
+#include <atomic>
 #include <optional>
 #include <thread>
 #include <utility>
 
 #include "absl/synchronization/mutex.h"
 #include "base/log.h"
+#include "server/space_alarm.h"
 
 namespace keel::server {
 namespace {
@@ -22,6 +24,7 @@ class MaintenanceImpl final : public Maintenance {
         proposer_(*proposer),
         on_fatal_(std::move(on_fatal)),
         auto_compactor_(options.auto_compaction_mode, options.auto_compaction, clock->Now()),
+        space_alarm_(options.quota_bytes, NoSpaceRaised()),
         last_flush_(clock->Now()),
         thread_([this] { Run(); }) {}
 
@@ -61,6 +64,7 @@ class MaintenanceImpl final : public Maintenance {
       *more = *step;
     }
     PollAutoCompaction();
+    PollSpaceAlarm();
     return FlushWhenDue();
   }
 
@@ -78,6 +82,29 @@ class MaintenanceImpl final : public Maintenance {
     const absl::Status status = store_.Flush();
     last_flush_ = clock_.Now();
     return status;
+  }
+
+  bool NoSpaceRaised() const {
+    for (const etcdserverpb::AlarmMember& alarm : store_.alarms()) {
+      if (alarm.memberid() == options_.member_id && alarm.alarm() == etcdserverpb::NOSPACE) return true;
+    }
+    return false;
+  }
+
+  void PollSpaceAlarm() {
+    const bool raised = NoSpaceRaised();
+    const int64_t in_use = raised ? store_.sizes().in_use_bytes : 0;
+    if (!space_alarm_.Poll(raised, in_use) || disarming_->exchange(true)) return;
+    KEEL_LOG_INFO("there is room again, disarming the space alarm",
+                  {{"in-use-bytes", in_use}, {"low-water-bytes", space_alarm_.low_water_bytes()}});
+    command::Command command;
+    etcdserverpb::AlarmRequest* alarm = command.mutable_alarm();
+    alarm->set_action(etcdserverpb::AlarmRequest::DEACTIVATE);
+    alarm->set_memberid(options_.member_id);
+    alarm->set_alarm(etcdserverpb::NOSPACE);
+    // Whatever comes of it: as long as the alarm stands, the next poll tries again.
+    proposer_.Submit(std::move(command), clock_.Now() + options_.request_timeout,
+                     [disarming = disarming_](const absl::StatusOr<ApplyResult>&) { disarming->store(false); });
   }
 
   void PollAutoCompaction() {
@@ -124,6 +151,8 @@ class MaintenanceImpl final : public Maintenance {
 
   // The thread's own.
   AutoCompactor auto_compactor_;
+  SpaceAlarm space_alarm_;
+  const std::shared_ptr<std::atomic<bool>> disarming_ = std::make_shared<std::atomic<bool>>(false);
   absl::Time last_flush_;  // Or when there last was nothing to flush.
   const std::shared_ptr<Proposed> proposed_ = std::make_shared<Proposed>();
 

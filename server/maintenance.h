@@ -1,7 +1,7 @@
 #pragma once
 
 // The housekeeping thread: removes compacted history in small steps, makes the state durable so that the log can be
-// cut, and compacts by itself when configured to.
+// cut, compacts by itself when configured to, and takes back this member's NOSPACE alarm when there is room again.
 
 #include <functional>
 #include <memory>
@@ -23,11 +23,13 @@ namespace keel::server {
 class Maintenance {
  public:
   struct Options {
+    uint64_t member_id = 0;
+    int64_t quota_bytes = 0;  // As configured.
     AutoCompactionMode auto_compaction_mode = AutoCompactionMode::kPeriodic;
     AutoCompactionRetention auto_compaction;
     uint64_t unflushed_log_bytes_max = 64u << 20;  // Of entries that only the log holds durably.
     absl::Duration unflushed_age_max = absl::Minutes(5);
-    int64_t revisions_per_step = 10000;  // Of history looked at in one go.
+    int64_t revisions_per_step = 1000;  // Of history looked at in one go.
     absl::Duration pause_between_steps = absl::Milliseconds(10);
     absl::Duration poll_interval = absl::Milliseconds(100);
     absl::Duration request_timeout = absl::Seconds(7);

@@ -5,6 +5,7 @@
 
 #include "server/api/grpc_call.h"
 #include "server/api/grpc_stream.h"
+#include "server/apply/request_check.h"
 
 namespace keel::server {
 namespace {
@@ -57,6 +58,11 @@ grpc::ServerUnaryReactor* GrpcElectionService::Campaign(grpc::CallbackServerCont
     reactor->End(status);
     return reactor;
   }
+  const int64_t cost = QueueCost(request->name(), request->value(), request->lease());
+  if (auto status = base_->admission->AdmitBytes(cost); !status.ok()) {
+    reactor->End(AsUnknown(status));
+    return reactor;
+  }
   reactor->SetPending(api_.Campaign(*request, Answer(reactor, response)));
   return reactor;
 }
@@ -66,6 +72,10 @@ grpc::ServerUnaryReactor* GrpcElectionService::Proclaim(grpc::CallbackServerCont
                                                         v3electionpb::ProclaimResponse* response) {
   return ServeUnary(*base_->member, Name("Proclaim"), context, [&](const Call& call, Done done) {
     if (auto status = base_->admission->Admit(call); !status.ok()) return done(std::move(status));
+    etcdserverpb::PutRequest put;
+    put.set_key(request->leader().key());
+    put.set_value(request->value());
+    if (auto status = base_->admission->AdmitBytes(QuotaCost(put)); !status.ok()) return done(AsUnknown(status));
     api_.Proclaim(*request, Fill(response, std::move(done)));
   });
 }

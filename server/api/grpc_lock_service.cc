@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "server/api/grpc_call.h"
+#include "server/apply/request_check.h"
 
 namespace keel::server {
 namespace {
@@ -17,6 +18,10 @@ grpc::ServerUnaryReactor* GrpcLockService::Lock(grpc::CallbackServerContext* con
   auto* reactor = new PatientReactor(base_->member, Name("Lock"));
   if (auto status = base_->admission->Admit(ReadCall(*context, *base_->member)); !status.ok()) {
     reactor->End(status);
+    return reactor;
+  }
+  if (auto status = base_->admission->AdmitBytes(QueueCost(request->name(), "", request->lease())); !status.ok()) {
+    reactor->End(AsUnknown(status));
     return reactor;
   }
   reactor->SetPending(api_.Lock(*request, Answer(reactor, response)));

@@ -222,6 +222,12 @@ int64_t QuotaCost(const TxnRequest& request) {
 
 int64_t QuotaCost(const etcdserverpb::LeaseGrantRequest& /*request*/) { return kLeaseGrantBytes; }
 
+int64_t QueueCost(std::string_view name, std::string_view value, int64_t lease) {
+  constexpr size_t kSlashAndLease = 1 + 16;  // "/" and the lease in hexadecimal.
+  return kPutOverheadBytes + static_cast<int64_t>(name.size() + kSlashAndLease + value.size()) +
+         (lease == 0 ? kLeaseGrantBytes : 0);
+}
+
 int64_t QuotaLimit(int64_t configured_bytes) { return configured_bytes == 0 ? kQuotaDefault : configured_bytes; }
 
 bool QuotaExceeded(int64_t in_use_bytes, int64_t cost, int64_t configured_bytes) {

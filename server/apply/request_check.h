@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string_view>
 
 #include "absl/status/status.h"
 #include "base/random.h"
@@ -36,6 +37,9 @@ void ChooseLease(int64_t minimum_ttl, Random* random, etcdserverpb::LeaseGrantRe
 int64_t QuotaCost(const etcdserverpb::PutRequest& request);
 int64_t QuotaCost(const etcdserverpb::TxnRequest& request);  // The dearer branch.
 int64_t QuotaCost(const etcdserverpb::LeaseGrantRequest& request);
+
+// A lock or campaign: the key below `name` that queues for it, with `value`, and a lease of its own unless it has one.
+int64_t QueueCost(std::string_view name, std::string_view value, int64_t lease);
 
 // --quota-backend-bytes as a limit: 0 means 2 GiB, negative no limit at all.
 int64_t QuotaLimit(int64_t configured_bytes);
