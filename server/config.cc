@@ -109,6 +109,17 @@ absl::Status CheckLimits(const Config& config) {
   if (config.max_txn_ops == 0) return absl::InvalidArgumentError("--max-txn-ops must be above 0");
   if (config.max_concurrent_streams == 0) return absl::InvalidArgumentError("--max-concurrent-streams must be above 0");
   if (config.snapshot_count == 0) return absl::InvalidArgumentError("--snapshot-count must be above 0");
+  if (config.compaction_batch_limit <= 0) {
+    return absl::InvalidArgumentError("--compaction-batch-limit must be above 0");
+  }
+  for (const auto& [flag, duration] : {std::pair("compaction-sleep-interval", config.compaction_sleep_interval),
+                                       std::pair("corrupt-check-time", config.corrupt_check_time),
+                                       std::pair("compact-hash-check-time", config.compact_hash_check_time)}) {
+    if (duration < absl::ZeroDuration()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--", flag, "=", absl::FormatDuration(duration), " must not be negative"));
+    }
+  }
   if (config.watch_progress_notify_interval <= absl::ZeroDuration()) {
     return absl::InvalidArgumentError("--watch-progress-notify-interval must be above 0");
   }

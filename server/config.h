@@ -48,6 +48,10 @@ struct Config {
   int64_t quota_backend_bytes = 0;
   AutoCompactionMode auto_compaction_mode = AutoCompactionMode::kPeriodic;
   std::string auto_compaction_retention = "0";
+  int64_t compaction_batch_limit = 1000;
+  absl::Duration compaction_sleep_interval = absl::Milliseconds(10);
+  absl::Duration corrupt_check_time = absl::ZeroDuration();
+  absl::Duration compact_hash_check_time = absl::Seconds(5);
   absl::Duration watch_progress_notify_interval = absl::Minutes(10);
   absl::Duration grpc_keepalive_min_time = absl::Seconds(5);
   absl::Duration grpc_keepalive_interval = absl::Hours(2);

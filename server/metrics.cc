@@ -128,6 +128,9 @@ class MetricsImpl final : public Metrics {
     health_ok_ = &AddCounter("etcd_server_health_success", "Successful health checks.");
     health_failed_ = &AddCounter("etcd_server_health_failures", "Failed health checks.");
     proposals_failed_ = &AddCounter("etcd_server_proposals_failed_total", "Writes that ended unconfirmed.");
+    hash_checks_ = &AddCounter("keel_state_hash_checks_total", "Comparisons of states that this leader made.");
+    hash_comparisons_ = &AddCounter("keel_state_hash_comparisons_total", "Members compared with this leader.");
+    hash_mismatches_ = &AddCounter("keel_state_hash_mismatches_total", "Comparisons that found a difference.");
     AddMemberGauges();
     AddProcessGauges();
   }
@@ -170,6 +173,11 @@ class MetricsImpl final : public Metrics {
     with_status.emplace("status", ok ? "success" : "error");
     probe_result_.Add(labels).Set(ok);
     probe_total_.Add(with_status).Increment();
+  }
+
+  void SetIntegrity(std::function<Integrity()> integrity) override {
+    absl::MutexLock lock(&mu_);
+    integrity_ = std::move(integrity);
   }
 
   void SetPeers(std::function<std::vector<PeerCounters>()> peers) override {
@@ -289,6 +297,12 @@ class MetricsImpl final : public Metrics {
     Set("etcd_debugging_mvcc_watcher_total", static_cast<double>(watch.watchers));
     Set("etcd_debugging_mvcc_slow_watcher_total", static_cast<double>(watch.lagging_watchers));
     Follower(watch_events_).MoveTo(static_cast<double>(watch.events_total));
+    if (integrity_) {
+      const Integrity integrity = integrity_();
+      Follower(hash_checks_).MoveTo(static_cast<double>(integrity.checks));
+      Follower(hash_comparisons_).MoveTo(static_cast<double>(integrity.comparisons));
+      Follower(hash_mismatches_).MoveTo(static_cast<double>(integrity.mismatches));
+    }
 
     server_id_.Add({{"server_id", absl::StrCat(absl::Hex(member.member_id))}}).Set(1);
     server_version_.Add({{"server_version", kProtocolVersion}}).Set(1);
@@ -372,11 +386,15 @@ class MetricsImpl final : public Metrics {
   Gauge* has_leader_ = nullptr;
   Gauge* is_leader_ = nullptr;
   Counter* watch_events_ = nullptr;
+  Counter* hash_checks_ = nullptr;
+  Counter* hash_comparisons_ = nullptr;
+  Counter* hash_mismatches_ = nullptr;
   Counter* cpu_seconds_ = nullptr;
   std::map<std::string, Gauge*, std::less<>> gauges_;
 
   absl::Mutex mu_;  // One scrape at a time.
   std::function<std::vector<PeerCounters>()> peers_ ABSL_GUARDED_BY(mu_);
+  std::function<Integrity()> integrity_ ABSL_GUARDED_BY(mu_);
   std::map<prometheus::Labels, Gauge*> alarms_seen_ ABSL_GUARDED_BY(mu_);
 };
 

@@ -39,6 +39,14 @@ class Metrics {
   // Where Render() finds the peers' counters. Before the first Render(); what it borrows outlives the metrics.
   virtual void SetPeers(std::function<std::vector<PeerCounters>()> /*peers*/) {}
 
+  // Where Render() finds how often the members' states were compared. As above.
+  struct Integrity {
+    uint64_t checks = 0;
+    uint64_t comparisons = 0;
+    uint64_t mismatches = 0;
+  };
+  virtual void SetIntegrity(std::function<Integrity()> /*integrity*/) {}
+
   // Prometheus text format 0.0.4. Gauges are read off `member` now.
   virtual std::string Render(const Member& member) = 0;
 };

@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <optional>
 #include <thread>
 #include <utility>
 
@@ -24,6 +25,8 @@
 #include "server/http/client_listener.h"
 #include "server/http/http_handler.h"
 #include "server/http/listen_socket.h"
+#include "server/integrity/integrity_checker.h"
+#include "server/integrity/integrity_service.h"
 #include "server/lease/lease_keeper.h"
 #include "server/maintenance.h"
 #include "server/member.h"
@@ -139,6 +142,7 @@ class ServerImpl final : public Server {
     if (stopped_) return;
     stopped_ = true;
     if (publisher_ != nullptr) publisher_->Stop();
+    if (integrity_ != nullptr) integrity_->Stop();
     if (maintenance_ != nullptr) maintenance_->Stop();
     if (listener_ != nullptr) listener_->Stop();
     if (metrics_listener_ != nullptr) metrics_listener_->Stop();
@@ -186,6 +190,7 @@ class ServerImpl final : public Server {
     peer_options.self = self;
     peer_options.peers = data_.peers;
     peer_options.listen = config_.listen_peer_urls;
+    peer_options.services = {&integrity_service_.emplace(data_.identity.cluster_id, data_.store.get())};
     peer_options.scratch_dir = data_.data_dir->incoming_dir();
     KEEL_ASSIGN_OR_RETURN(peers_, PeerNetwork::Start(peer_options, data_.store.get()));
 
@@ -251,12 +256,28 @@ class ServerImpl final : public Server {
     }
 
     Maintenance::Options maintenance;
+    maintenance.member_id = data_.identity.member_id;
+    maintenance.quota_bytes = config_.quota_backend_bytes;
+    maintenance.revisions_per_step = config_.compaction_batch_limit;
+    maintenance.pause_between_steps = config_.compaction_sleep_interval;
     maintenance.auto_compaction_mode = config_.auto_compaction_mode;
     KEEL_ASSIGN_OR_RETURN(maintenance.auto_compaction,
                           ParseRetention(config_.auto_compaction_mode, config_.auto_compaction_retention));
     maintenance.request_timeout = RequestTimeout();
     maintenance_ = Maintenance::Start(maintenance, &Clock::Real(), data_.store.get(), data_.log.get(), node_.get(),
                                       proposer_.get(), [this](absl::Status status) { fatal_(std::move(status)); });
+
+    integrity_ = IntegrityChecker::Start({.member_id = data_.identity.member_id,
+                                          .interval = config_.compact_hash_check_time,
+                                          .history_interval = config_.corrupt_check_time,
+                                          .request_timeout = RequestTimeout()},
+                                         &Clock::Real(), data_.store.get(), node_.get(), proposer_.get(),
+                                         DialIntegrityPeers(data_.identity.cluster_id));
+    metrics_->SetIntegrity([this] {
+      const IntegrityChecker::Counts counts = integrity_->counts();
+      return Metrics::Integrity{
+          .checks = counts.checks, .comparisons = counts.comparisons, .mismatches = counts.mismatches};
+    });
 
     AttributePublisher::Options publish;
     publish.attributes.set_member_id(data_.identity.member_id);
@@ -315,6 +336,7 @@ class ServerImpl final : public Server {
   std::unique_ptr<WatchHub> watch_;
   std::unique_ptr<LeaseKeeper> leases_;
   std::unique_ptr<Applier> applier_;
+  std::optional<IntegrityService> integrity_service_;
   std::unique_ptr<PeerNetwork> peers_;
   std::unique_ptr<raft::Node> node_;
   Member member_;
@@ -325,6 +347,7 @@ class ServerImpl final : public Server {
   std::unique_ptr<GrpcServices> services_;
   std::unique_ptr<grpc::Server> grpc_;
   std::unique_ptr<Maintenance> maintenance_;
+  std::unique_ptr<IntegrityChecker> integrity_;
   std::unique_ptr<AttributePublisher> publisher_;
 
   absl::Mutex ready_mu_;

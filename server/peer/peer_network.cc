@@ -111,6 +111,7 @@ class PeerNetworkImpl final : public PeerNetwork {
     builder.SetMaxSendMessageSize(static_cast<int>(options.message_bytes_max));
     builder.RegisterService(&raft_service_);
     builder.RegisterService(&lease_service_);
+    for (grpc::Service* service : options.services) builder.RegisterService(service);
     std::vector<int> ports(options.listen.size(), 0);
     for (size_t i = 0; i < options.listen.size(); ++i) {
       KEEL_RETURN_IF_ERROR(ProbeListenAddress(options.listen[i]));

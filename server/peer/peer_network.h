@@ -17,6 +17,10 @@
 #include "server/lease/lease_keeper.h"
 #include "storage/state/state_store.h"
 
+namespace grpc {
+class Service;
+}
+
 namespace keel::server {
 
 struct PeerAddress {
@@ -33,6 +37,7 @@ struct PeerNetworkOptions {
   size_t queue_messages_max = 4096;
   size_t snapshot_chunk_bytes = 256u << 10;
   size_t message_bytes_max = 64u << 20;  // Receive limit of one frame.
+  std::vector<grpc::Service*> services;  // Further ones that peers may call; they outlive the network.
   // Where checkpoints are made for sending: created when missing, emptied of leftovers, best on the state's own file
   // system. Empty: SendSnapshot always fails.
   std::string scratch_dir;
