@@ -5,12 +5,14 @@
 #include <signal.h>
 
 #include <atomic>
+#include <iostream>
 #include <map>
 #include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
+#include "base/random.h"
 #include "keel/client.h"
 #include "tests/end_to_end/fixture.h"
 
@@ -164,6 +166,44 @@ TEST_F(KillTest, FollowerThatFellBehindTheLogGetsASnapshot) {
   // And it goes on by the log from there.
   ASSERT_TRUE(client->kv().Put("after", "1").ok());
   ExpectSameState(*client);
+}
+
+// Members die at any moment, one after the other and again before they have caught up, while history is compacted and
+// the states are compared.
+TEST_F(KillTest, ALoopOfKillsUnderLoadKeepsStatesEqual) {
+  StartCluster(3, {"--snapshot-catchup-entries=50", "--compact-hash-check-time=100ms", "--compaction-batch-limit=100"});
+  const uint64_t seed = Random::EntropySeed();
+  SCOPED_TRACE(seed);
+  Random random(seed);
+  auto client = Connect();
+  Writers writers(*client, 4);
+  constexpr int kKills = 20;
+  for (int kill = 0; kill < kKills; ++kill) {
+    SCOPED_TRACE(absl::StrCat("kill ", kill));
+    absl::SleepFor(absl::Milliseconds(random.Between(0, 400)));
+    const int member = static_cast<int>(random.Below(3));
+    cluster_->Kill(member);
+    if (random.Chance(0.3)) absl::SleepFor(absl::Milliseconds(random.Between(0, 500)));
+    ASSERT_TRUE(cluster_->Start(member).ok());
+    ASSERT_TRUE(Healthy(member, absl::Seconds(60))) << cluster_->name(member) << " did not come back";
+    if (kill % 4 == 3) {
+      const auto now = client->kv().Get("none");
+      ASSERT_TRUE(now.ok()) << now.status();
+      // It may fail like any write while a leader dies.
+      (void)client->kv().Compact(std::max<int64_t>(1, now->header.revision - 200));
+    }
+  }
+  const absl::Time deadline = absl::Now() + absl::Seconds(60);
+  const size_t before = writers.acknowledged_count();
+  while (writers.acknowledged_count() < before + 200 && absl::Now() < deadline) absl::SleepFor(absl::Milliseconds(5));
+  writers.Stop();
+  EXPECT_GE(writers.acknowledged_count(), before + 200) << "writes do not go on";
+  ExpectAllPresent(*client, writers.acknowledged());
+  ExpectSameState(*client);
+  const auto alarms = client->maintenance().Alarms();
+  ASSERT_TRUE(alarms.ok());
+  EXPECT_TRUE(alarms->alarms.empty()) << "a member's running hash differs";
+  std::cout << kKills << " kills, " << writers.acknowledged_count() << " acknowledged writes checked\n";
 }
 
 TEST_F(KillTest, MinorityStillReadsSerializablyAndRefusesWrites) {
