@@ -34,6 +34,28 @@ grpc::Status Campaign(TestMember* member, const std::string& name, int64_t lease
   return member->election().Campaign(&context, request, response);
 }
 
+TEST(LockTest, WhatDoesNotFitIsRefusedAndRaisesTheAlarm) {
+  constexpr char kText[] = "etcdserver: mvcc: database space exceeded";
+  const std::string much(8 << 10, 'x');
+  {
+    TestMember member({.limits = {.quota_bytes = 4 << 10}});
+    Context context;
+    v3lockpb::LockResponse response;
+    EXPECT_THAT(Lock(&member, much, MustGrant(&member), &response, &context), Fails(StatusCode::UNKNOWN, kText));
+    EXPECT_TRUE(Await([&member] { return !member.store().alarms().empty(); }));
+  }
+  TestMember member({.limits = {.quota_bytes = 4 << 10}});
+  v3electionpb::CampaignResponse won;
+  ASSERT_THAT(Campaign(&member, "e", MustGrant(&member), "small", &won), Succeeds());
+  Context context;
+  v3electionpb::ProclaimRequest proclaim;
+  *proclaim.mutable_leader() = won.leader();
+  proclaim.set_value(much);
+  v3electionpb::ProclaimResponse proclaimed;
+  EXPECT_THAT(member.election().Proclaim(&context, proclaim, &proclaimed), Fails(StatusCode::UNKNOWN, kText));
+  EXPECT_TRUE(Await([&member] { return !member.store().alarms().empty(); }));
+}
+
 TEST(LockTest, TheSecondWaitsUntilTheFirstLeaseEnds) {
   TestMember member;
   const int64_t first = MustGrant(&member);
