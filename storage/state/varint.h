@@ -32,7 +32,8 @@ inline uint64_t GetVarint(const char** p) {
   return v;
 }
 
-// Reads one from the front of `*bytes`, whoever wrote it. False: it is cut off or too long, `*bytes` is as it was.
+// Reads one from the front of `*bytes`, whoever wrote it. False: it is cut off, too long, or not as PutVarint has it;
+// `*bytes` is as it was.
 inline bool TakeVarint(std::string_view* bytes, uint64_t* v) {
   uint64_t result = 0;
   for (size_t i = 0; i < bytes->size() && i < kVarintBytesMax; ++i) {
@@ -40,6 +41,7 @@ inline bool TakeVarint(std::string_view* bytes, uint64_t* v) {
     if (i == kVarintBytesMax - 1 && byte > 1) return false;
     result |= (byte & 0x7f) << (7 * i);
     if (byte < 0x80) {
+      if (byte == 0 && i > 0) return false;  // Longer than PutVarint makes it: not ours.
       bytes->remove_prefix(i + 1);
       *v = result;
       return true;
