@@ -19,6 +19,8 @@ Verdict CompareHashes(const std::vector<MemberHashes>& members, size_t cluster_m
   Verdict verdict;
   const std::vector<Saying>* sayings = nullptr;
   for (const auto& [index, said] : by_index) {
+    // In the order of `members`, so the asker comes first if at all.
+    if (said.front().member_id != members.front().member_id) continue;
     if (said.size() < 2 || said.size() < verdict.compared) continue;
     verdict.index = index;
     verdict.compared = said.size();

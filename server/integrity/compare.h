@@ -25,7 +25,8 @@ struct Verdict {
   std::vector<uint64_t> suspects;
 };
 
-// `cluster_members` counts those that did not answer, too. At the newest place that most of `members` know.
+// At the newest place that most of `members` know; the first of them, who asks, must know it too, since a mere pair of
+// others says little. `cluster_members` counts those that did not answer, too.
 Verdict CompareHashes(const std::vector<MemberHashes>& members, size_t cluster_members);
 
 }  // namespace keel::server

@@ -45,6 +45,10 @@ TEST(CompareHashesTest, AMemberAtAnotherPlaceIsNotJudged) {
   EXPECT_EQ(CompareHashes({}, 0).compared, 0u);
 }
 
+TEST(CompareHashesTest, WhatTheAskerDoesNotKnowIsNotCompared) {
+  EXPECT_EQ(CompareHashes({{1, {{301, 1}}}, {2, {{300, 1}}}, {3, {{300, 2}}}}, 3).compared, 0u);
+}
+
 TEST(CompareHashesTest, MoreMembersBeatANewerPlace) {
   const Verdict verdict = CompareHashes({{1, {{256, 1}, {300, 5}}}, {2, {{256, 1}, {300, 5}}}, {3, {{256, 2}}}}, 3);
   EXPECT_EQ(verdict.index, 256u);
