@@ -93,7 +93,6 @@ absl::Status FillState(const NewCluster& cluster, const RestoreOptions& options,
 
 absl::StatusOr<Restored> Restore(const RestoreOptions& options, const Unpack& unpack) {
   KEEL_ASSIGN_OR_RETURN(const Config config, ConfigOf(options));
-  KEEL_RETURN_IF_ERROR(CheckTarget(config.data_dir));
   const NewCluster cluster = NewClusterOf(config);
   const fs::path target = fs::absolute(fs::path(config.data_dir) / "").parent_path();
   const std::string work = absl::StrCat(target.string(), ".restoring");
@@ -145,6 +144,7 @@ class ScratchDir {
 }  // namespace
 
 absl::StatusOr<Restored> RestoreSnapshot(const RestoreOptions& options) {
+  KEEL_RETURN_IF_ERROR(CheckTarget(options.data_dir));
   KEEL_ASSIGN_OR_RETURN(const auto file, storage::MappedFile::Open(options.file));
   KEEL_ASSIGN_OR_RETURN(const auto image, storage::BackupImage(file->bytes(), options.skip_hash_check));
   if (!storage::IsSnapshotStream(image)) {
@@ -155,6 +155,7 @@ absl::StatusOr<Restored> RestoreSnapshot(const RestoreOptions& options) {
 }
 
 absl::StatusOr<Restored> RestoreEtcdSnapshot(const RestoreOptions& options) {
+  KEEL_RETURN_IF_ERROR(CheckTarget(options.data_dir));
   KEEL_ASSIGN_OR_RETURN(const auto file, storage::MappedFile::Open(options.file));
   if (storage::IsSnapshotStream(file->bytes())) {
     return absl::InvalidArgumentError(

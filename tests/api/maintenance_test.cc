@@ -63,8 +63,8 @@ TEST(MaintenanceTest, StatusTellsOfTheMember) {
   EXPECT_EQ(response.version(), kProtocolVersion);
   EXPECT_EQ(response.leader(), kMemberId);
   EXPECT_EQ(response.raftterm(), 1u);
-  EXPECT_EQ(response.raftindex(), 1u);
-  EXPECT_EQ(response.raftappliedindex(), 1u);
+  EXPECT_EQ(response.raftindex(), 2u);
+  EXPECT_EQ(response.raftappliedindex(), 2u);
   EXPECT_GT(response.dbsize(), 0);
   EXPECT_GT(response.dbsizeinuse(), 0);
   EXPECT_EQ(response.dbsizequota(), 2147483648);
