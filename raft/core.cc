@@ -97,6 +97,7 @@ void Core::Impl::Tick() {
   if (ticks_ >= election_ticks()) {
     for (ReadId id : forwarded_.TakeOlder(ticks_ - election_ticks())) FailRead(id, "the leader did not answer");
   }
+  if (held_.until <= ticks_) held_ = {};
   if (LeaderRole* leader = leader_role()) {
     TickLeader(*leader);
   } else if (ticks_ >= election_at_) {
@@ -124,6 +125,8 @@ absl::Status Core::Impl::Step(Message message) {
   if (!data_loss_ && ShowsDataLoss(message)) {
     // Whatever it says now may contradict what it said before it forgot: it says nothing more.
     BecomeFollower(term_, kNobody);
+    messages_.clear();
+    messages_after_append_.clear();
     data_loss_ = true;
   }
   if (data_loss_) return absl::DataLossError(kDataLossText);
@@ -140,6 +143,10 @@ absl::Status Core::Impl::Step(Message message) {
     // The group has a leader; whoever asks only cannot hear it, and must not depose it (Thesis §4.2.3).
     if (request != nullptr && !request->transfer && IsSticky()) {
       ReassureCandidate(message.from);
+      if (auto* const follower = std::get_if<FollowerRole>(&role_); follower != nullptr && asks_pre_vote) {
+        follower->ignored_at = ticks_;
+        follower->ignored_pre_vote = std::move(message);
+      }
       return absl::OkStatus();
     }
     // A pre-vote changes nothing (Thesis §9.6); anything else of a later term ends this one (Raft §5.1).
@@ -188,8 +195,7 @@ absl::Status Core::Impl::Dispatch(Message message) {
       leader->reads.Add({.from = from, .id = ask->id});
       leader->flush = true;
     } else if (auto* proposal = std::get_if<ForwardProposal>(&message.body)) {
-      // Refused for want of room: lost on the way, as ever with forwarded proposals.
-      ProposeAsLeader(*leader, std::move(proposal->payloads)).IgnoreError();
+      HandleForwardProposal(*leader, std::move(proposal->payloads));
     } else if (const auto* installed = std::get_if<SnapshotInstalled>(&message.body)) {
       return HandleSnapshotInstalled(*leader, from, *installed);
     }
@@ -261,7 +267,7 @@ void Core::Impl::BecomeFollower(Term term, MemberId leader) {
     vote_ = kNobody;  // Only then: one vote per term (Raft §5.2).
   }
   if (KEEL_MUTANT(kSameTermStepDownClearsVote)) vote_ = kNobody;
-  role_ = FollowerRole{.leader = leader, .heard_at = ticks_};
+  role_ = FollowerRole{.leader = leader, .heard_at = ticks_, .ignored_pre_vote = std::nullopt};
   ResetElectionTimer();
 }
 
@@ -351,6 +357,7 @@ std::vector<FollowerStatus> Core::Impl::followers() const {
   const LeaderRole* leader = leader_role();
   if (leader == nullptr) return all;
   for (const auto& [id, progress] : leader->tracker.followers()) {
+    if (progress.leaves_at != 0) continue;
     all.push_back({.id = id,
                    .match = progress.match(),
                    .next = progress.next(),
@@ -365,6 +372,7 @@ Index Core::Impl::ReplicatedEverywhere() const {
   if (leader == nullptr) return log_.applied();
   Index least = log_.last().index;
   for (const auto& [id, progress] : leader->tracker.followers()) {
+    if (progress.leaves_at != 0) continue;
     if (ticks_ - progress.heard_at < election_ticks()) least = std::min(least, progress.match());
   }
   return least;

@@ -33,6 +33,12 @@ void Core::Impl::AppendFingerprint(std::string* out) const {
   sink(role_.index());
   if (const auto* follower = std::get_if<FollowerRole>(&role_)) {
     sink(follower->leader);
+    const bool is_fresh = follower->ignored_pre_vote.has_value() && ticks_ - follower->ignored_at <= 1;
+    sink(is_fresh);
+    if (is_fresh) {
+      const Message& request = *follower->ignored_pre_vote;
+      sink(request.from, request.term, std::get<VoteRequest>(request.body).last);
+    }
   } else if (const auto* candidate = std::get_if<CandidateRole>(&role_)) {
     sink(*candidate);
   } else {
@@ -44,7 +50,7 @@ void Core::Impl::AppendFingerprint(std::string* out) const {
   sink(forwarded_, install_.has_value());
   if (install_) sink(install_->meta, install_->handed);
   for (const auto& [id, fetch] : fetching_) sink(id, fetch.term, fetch.first);
-  sink(sending_snapshot_);
+  sink(sending_snapshot_, held_.payloads);
 }
 
 }  // namespace keel::raft

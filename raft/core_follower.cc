@@ -12,7 +12,10 @@ namespace keel::raft {
 void Core::Impl::HeardFromLeader(MemberId leader) {
   KEEL_CHECK(leader_role() == nullptr);
   // A candidate recognises the winner of its term (Raft §5.2).
-  if (this->leader() != leader) BecomeFollower(term_, leader);
+  if (this->leader() != leader) {
+    BecomeFollower(term_, leader);
+    ReleaseHeld();
+  }
   std::get<FollowerRole>(role_).heard_at = ticks_;
   hurry_until_ = 0;
   ResetElectionTimer();
@@ -120,8 +123,10 @@ void Core::Impl::HandleReadIndexResponse(MemberId from, const ReadIndexResponse&
 
 void Core::Impl::OnPeerDied(MemberId peer) {
   OnUnreachable(peer);
-  const FollowerRole* follower = std::get_if<FollowerRole>(&role_);
+  auto* const follower = std::get_if<FollowerRole>(&role_);
   if (follower == nullptr || follower->leader == kNobody || follower->leader != peer) return;
+  std::optional<Message> early;
+  if (ticks_ - follower->ignored_at <= 1) early = std::move(follower->ignored_pre_vote);
   // Nobody waits for its answers any more, and stickiness to it ends. A leader that is alive after all brings this
   // member back with its next heartbeat, and those that still hear it grant no pre-vote.
   BecomeFollower(term_, kNobody);
@@ -130,8 +135,13 @@ void Core::Impl::OnPeerDied(MemberId peer) {
   // apart, in case it cannot win. One whose log is ahead need not wait for that (HandleVoteRequest).
   uint64_t rank = 0;
   for (MemberId id : membership().voters) rank += id < options_.id && id != peer ? 1 : 0;
-  if (rank == 0) return Campaign();
   election_at_ = ticks_ + 1 + rank;
+  if (early) {
+    // Another has had the news a moment before, and has asked already.
+    HandleVoteRequest(*early, std::get<VoteRequest>(early->body));
+  } else if (rank == 0) {
+    Campaign();
+  }
 }
 
 absl::Status Core::Impl::ForwardToLeader(std::vector<Payload> payloads) {

@@ -119,6 +119,9 @@ class Core::Impl {
   void SendTimeoutNow(LeaderRole& leader);
   void TickTransfer(LeaderRole& leader);
   void HandleTimeoutNow(MemberId from);
+  void HandleForwardProposal(LeaderRole& leader, std::vector<Payload> payloads);
+  // Gives what has waited for the end of a transfer to whoever leads now.
+  void ReleaseHeld();
 
   // --- core_follower.cc
 
@@ -188,6 +191,15 @@ class Core::Impl {
     bool handed = false;
   };
   std::optional<Install> install_;
+
+  // Proposals of other members that came while leadership was being handed over; they would be lost otherwise, and
+  // nobody told. Outlives the leadership that is handed over.
+  struct Held {
+    std::vector<Payload> payloads;
+    size_t bytes = 0;
+    uint64_t until = 0;  // Tick; who has waited that long has given up.
+  };
+  Held held_;
 
   // Work that outlives a leadership: the shell still owes an answer.
   struct Fetch {

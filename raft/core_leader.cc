@@ -15,6 +15,7 @@ void Core::Impl::BecomeLeader() {
   LeaderRole& leader = role_.emplace<LeaderRole>(options_, memberships_, log_.last().index, ticks_, read_round_);
   // Commits what earlier terms have left (Raft §5.4.2, §8), and allows reads.
   if (!KEEL_MUTANT(kNoNoop)) AppendOwn(leader, EntryType::kNoop, Payload());
+  ReleaseHeld();
 }
 
 void Core::Impl::AppendOwn(LeaderRole& leader, EntryType type, Payload payload) {
@@ -34,6 +35,7 @@ void Core::Impl::TickLeader(LeaderRole& leader) {
     BecomeFollower(term_, kNobody);
     return;
   }
+  leader.tracker.DropLeavers(ticks_);
   for (auto& [id, progress] : leader.tracker.followers()) progress.Tick();
   TickTransfer(leader);
   MaybeLeaveJoint(leader);
@@ -239,8 +241,8 @@ void Core::Impl::OnFetched(MemberId follower, std::vector<Entry> entries) {
 }
 
 void Core::Impl::StartSnapshot(MemberId follower, Progress& progress) {
-  // Not to somebody who would not take it.
-  if (ticks_ - progress.heard_at >= election_ticks()) return;
+  // Not to somebody who would not take it, or has no use for it.
+  if (ticks_ - progress.heard_at >= election_ticks() || progress.leaves_at != 0) return;
   progress.BecomeSnapshot();
   // One that an earlier leadership started: wait for its end.
   if (!sending_snapshot_.insert(follower).second) return;

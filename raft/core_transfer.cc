@@ -2,6 +2,7 @@
 // once, which nobody refuses out of loyalty; should it fail within an election timeout, this leader goes on.
 
 #include <algorithm>
+#include <utility>
 
 #include "raft/core_impl.h"
 #include "raft/mutant.h"
@@ -36,7 +37,9 @@ void Core::Impl::TickTransfer(LeaderRole& leader) {
   if (!leader.transfer) return;
   leader.transfer->asked = false;  // It may have been lost.
   if (KEEL_MUTANT(kTransferNeverEnds)) return;
-  if (ticks_ - leader.transfer->started_at >= election_ticks()) leader.transfer.reset();
+  if (ticks_ - leader.transfer->started_at < election_ticks()) return;
+  leader.transfer.reset();
+  ReleaseHeld();
 }
 
 void Core::Impl::HandleTimeoutNow(MemberId from) {
@@ -44,6 +47,26 @@ void Core::Impl::HandleTimeoutNow(MemberId from) {
   if (from != leader() || leader_role() != nullptr || !MayCampaign() || is_installing() || DiskIsStalled()) return;
   // No pre-vote: the leader itself gives its place up.
   StartElection(Election::Kind::kVote, Reason::kTransfer);
+}
+
+void Core::Impl::HandleForwardProposal(LeaderRole& leader, std::vector<Payload> payloads) {
+  if (!leader.transfer) {
+    // Refused for want of room: lost on the way, as ever with forwarded proposals.
+    ProposeAsLeader(leader, std::move(payloads)).IgnoreError();
+    return;
+  }
+  for (Payload& payload : payloads) {
+    const size_t bytes = payload.size() + Entry::kOverheadBytes;
+    if (held_.bytes + bytes > options_.uncommitted_bytes_max) return;
+    held_.bytes += bytes;
+    held_.payloads.push_back(std::move(payload));
+  }
+  held_.until = leader.transfer->started_at + 2 * election_ticks();
+}
+
+void Core::Impl::ReleaseHeld() {
+  const Held held = std::exchange(held_, {});
+  if (!held.payloads.empty()) Propose(held.payloads).IgnoreError();
 }
 
 }  // namespace keel::raft

@@ -36,6 +36,9 @@ absl::Status Core::Impl::Validate(const Message& message) const {
 absl::Status Core::Impl::ValidateSender(const Message& message) const {
   if (IsFromLeader(message) || std::holds_alternative<VoteRequest>(message.body)) return absl::OkStatus();
   if (message.from == leader() || membership().Contains(message.from)) return absl::OkStatus();
+  // One that is leaving still answers.
+  const LeaderRole* const leading = leader_role();
+  if (leading != nullptr && leading->tracker.followers().contains(message.from)) return absl::OkStatus();
   return absl::FailedPreconditionError(Why(message, "the sender is no member"));
 }
 

@@ -71,6 +71,7 @@ class NodeImpl final : public Node {
   NodeImpl(const NodeOptions& options, InitialState initial, StableStore* store, Transport* transport,
            StateMachine* state_machine, const Clock* clock, std::function<void(absl::Status)> on_fatal)
       : options_(options),
+        store_(*store),
         transport_(*transport),
         state_machine_(*state_machine),
         clock_(*clock),
@@ -83,7 +84,7 @@ class NodeImpl final : public Node {
             initial.applied, state_machine, store, &log_writer_, &mailbox_, &waiters_, &failure_),
         log_reader_(store, &mailbox_, &failure_),
         core_(options.core, initial),
-        truncation_(options.log_entries_kept),
+        truncation_(options.log_entries_kept, options.log_bytes_kept_max),
         // Far from where an earlier run of this member has been: its answers may still be on their way.
         reads_(ReadId(Random::EntropySeed() >> 1), &waiters_) {
     Publish(core_.status(), /*ticked=*/true);
@@ -450,7 +451,8 @@ class NodeImpl final : public Node {
     truncation_checked_ = status.applied;
     if (truncating_) return;
     const std::optional<Index> through =
-        truncation_.Choose(status, core_.followers(), core_.ReplicatedEverywhere(), state_machine_.DurableApplied());
+        truncation_.Choose(status, core_.followers(), core_.ReplicatedEverywhere(), state_machine_.DurableApplied(),
+                           [this](Index index) { return store_.BytesAfter(index); });
     if (!through) return;
     truncating_ = true;
     log_writer_.Truncate(*through);
@@ -472,6 +474,7 @@ class NodeImpl final : public Node {
   }
 
   const NodeOptions options_;
+  const StableStore& store_;
   Transport& transport_;
   StateMachine& state_machine_;
   const Clock& clock_;

@@ -44,6 +44,9 @@ struct NodeOptions {
   uint64_t apply_lag_max = 5000;  // Proposals are refused while commit - applied exceeds it.
   // The log is truncated behind the durable applied index, keeping this many entries for slow followers.
   uint64_t log_entries_kept = 5000;
+  // ... but no more than about this much of it, whoever needs it: more spares slow followers a snapshot, and costs
+  // disk.
+  uint64_t log_bytes_kept_max = uint64_t{2} << 30;
 };
 
 struct NodeStatus {

@@ -59,6 +59,7 @@ class Progress {
   void DescribeTo(Sink& sink) const {
     sink(state_, match_, next_, awaiting_, pause_ticks_ > 0, moved_, want_empty, commit_sent, round_sent, round_echoed);
     for (const Flight& flight : flights_) sink(flight.last);
+    sink(leaves_at != 0);
   }
 
   // Send an empty append although there is nothing new, to find out whether something was lost.
@@ -70,6 +71,8 @@ class Progress {
   uint64_t round_echoed = 0;
   // Tick at which it was last heard of.
   uint64_t heard_at = 0;
+  // Not 0: it is no member any more, and is told so, by the entry itself and its commit, until this tick.
+  uint64_t leaves_at = 0;
 
  private:
   struct Flight {

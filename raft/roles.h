@@ -9,6 +9,7 @@
 
 #include "raft/election.h"
 #include "raft/membership.h"
+#include "raft/message.h"
 #include "raft/options.h"
 #include "raft/read_index.h"
 #include "raft/tracker.h"
@@ -19,6 +20,9 @@ namespace keel::raft {
 struct FollowerRole {
   MemberId leader = kNobody;  // Of this term, as far as known.
   uint64_t heard_at = 0;      // Tick at which it was last heard of.
+  // The newest pre-vote request that loyalty to the leader let go unanswered, and when it came.
+  std::optional<Message> ignored_pre_vote;
+  uint64_t ignored_at = 0;
 };
 
 // Of a pre-candidate, too: Election::kind() tells.

@@ -6,6 +6,12 @@
 #include "raft/quorum.h"
 
 namespace keel::raft {
+namespace {
+
+// For how many election timeouts somebody who has left is still sent to.
+constexpr uint64_t kLeaveTimeouts = 2;
+
+}  // namespace
 
 ProgressTracker::ProgressTracker(const CoreOptions& options, const MembershipHistory& memberships, Index next,
                                  uint64_t now)
@@ -15,7 +21,13 @@ ProgressTracker::ProgressTracker(const CoreOptions& options, const MembershipHis
 
 void ProgressTracker::Update(Index next, uint64_t now) {
   const Membership& membership = memberships_->current();
-  std::erase_if(followers_, [&](const auto& follower) { return !membership.Contains(follower.first); });
+  for (auto& [id, progress] : followers_) {
+    if (membership.Contains(id)) {
+      progress.leaves_at = 0;
+    } else if (progress.leaves_at == 0) {
+      progress.leaves_at = now + kLeaveTimeouts * static_cast<uint64_t>(options_->election_ticks);
+    }
+  }
   for (const std::vector<MemberId>* group : {&membership.voters, &membership.outgoing_voters, &membership.learners}) {
     for (MemberId id : *group) {
       if (id == options_->id) continue;
@@ -29,6 +41,12 @@ void ProgressTracker::Rebind(const CoreOptions& options, const MembershipHistory
   options_ = &options;
   memberships_ = &memberships;
   for (auto& [id, progress] : followers_) progress.Rebind(options);
+}
+
+void ProgressTracker::DropLeavers(uint64_t now) {
+  std::erase_if(followers_, [&](const auto& follower) {
+    return follower.second.leaves_at != 0 && follower.second.leaves_at <= now;
+  });
 }
 
 bool ProgressTracker::HasOtherVoter() const {

@@ -18,8 +18,11 @@ class ProgressTracker {
   // `options` and `memberships` outlive the tracker. `now` in ticks: everyone counts as heard of at the start.
   ProgressTracker(const CoreOptions& options, const MembershipHistory& memberships, Index next, uint64_t now);
 
-  // The membership is another now: newcomers begin at `next`, and count as heard of `now`.
+  // The membership is another now: newcomers begin at `next`, and count as heard of `now`. Who has left is kept for a
+  // while, so that it learns of it: nobody counts on it or waits for it, but it gets what the others get.
   void Update(Index next, uint64_t now);
+  // Forgets those who left long enough ago.
+  void DropLeavers(uint64_t now);
 
   // nullptr: not a member, or this member itself.
   Progress* Find(MemberId id);

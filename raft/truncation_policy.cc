@@ -38,7 +38,8 @@ void TruncationPolicy::UpdatePins(const CoreStatus& status, const std::vector<Fo
 }
 
 std::optional<Index> TruncationPolicy::Choose(const CoreStatus& status, const std::vector<FollowerStatus>& followers,
-                                              Index replicated_everywhere, Index durable) {
+                                              Index replicated_everywhere, Index durable,
+                                              absl::FunctionRef<uint64_t(Index)> bytes_after) {
   UpdatePins(status, followers);
   durable = std::min(durable, status.applied);
   // An active follower that is slow holds the log back, but not for ever.
@@ -46,9 +47,25 @@ std::optional<Index> TruncationPolicy::Choose(const CoreStatus& status, const st
   limit = std::min(limit, durable.value());
   limit = Behind(Index(limit), kept_);
   for (const auto& [follower, pin] : pins_) limit = std::min(limit, pin.value());
+  // A snapshot can be sent again; a disk that is full stops everybody.
+  limit = std::max(limit, FirstWithin(status.first, durable, bytes_after).value());
   // The log frees whole segments, so there is no point in small steps.
   if (limit == 0 || limit < status.first.value() + kept_ / 8) return std::nullopt;
   return Index(limit);
+}
+
+Index TruncationPolicy::FirstWithin(Index first, Index durable, absl::FunctionRef<uint64_t(Index)> bytes_after) const {
+  uint64_t low = first.value() - 1;
+  uint64_t high = std::max(low, durable.value());
+  while (low < high) {
+    const uint64_t middle = low + (high - low) / 2;
+    if (bytes_after(Index(middle)) <= bytes_max_) {
+      high = middle;
+    } else {
+      low = middle + 1;
+    }
+  }
+  return Index(low);
 }
 
 }  // namespace keel::raft

@@ -47,6 +47,11 @@ absl::Status ToyMachine::Apply(std::span<const Entry> entries) {
       KEEL_CHECK_GE(entry.id.term, state_.applied.term);
       state_.applied = entry.id;
       if (entry.type == EntryType::kCommand) state_.commands.emplace_back(entry.payload.view());
+      if (entry.type == EntryType::kMembership) {
+        const absl::StatusOr<MembershipEntry> decoded = DecodeMembershipEntry(entry.payload.view());
+        KEEL_CHECK_OK(decoded.status());
+        state_.membership = decoded->membership;
+      }
     }
   }
   happenings_.Note();
@@ -180,7 +185,9 @@ class Cluster::Network final : public Transport {
 };
 
 Cluster::Cluster(ClusterOptions options) : options_(std::move(options)) {
-  for (int i = 1; i <= options_.members; ++i) members_[i];
+  ToyState empty;
+  for (int i = 1; i <= options_.members; ++i) empty.membership.voters.push_back(MemberId(i));
+  for (int i = 1; i <= options_.members; ++i) members_[i].durable = empty;
 }
 
 Cluster::~Cluster() {
@@ -192,6 +199,15 @@ Cluster::~Cluster() {
 
 void Cluster::StartAll() {
   for (int i = 1; i <= options_.members; ++i) Start(i);
+}
+
+void Cluster::StartEmpty(int id) {
+  {
+    std::lock_guard<std::mutex> lock(mu_);
+    KEEL_CHECK(!members_.contains(id));
+    members_[id];
+  }
+  Start(id);
 }
 
 void Cluster::Start(int id) {
@@ -207,12 +223,14 @@ void Cluster::Start(int id) {
                        .term_runs = recovered.term_runs,
                        .last = recovered.last,
                        .applied = member.durable.applied.index};
-  for (int i = 1; i <= options_.members; ++i) initial.membership.voters.push_back(MemberId(i));
+  initial.membership = member.durable.membership;
+  initial.memberships = recovered.memberships;
   if (initial.applied > initial.last) {
     // Stopped between the switch to a snapshot and the reset of the log.
     KEEL_CHECK_OK((*log)->ResetTo(member.durable.applied));
     initial.snapshot = member.durable.applied;
     initial.term_runs.clear();
+    initial.memberships.clear();
     initial.last = initial.applied;
   }
   initial.hard_state.commit = std::max(initial.hard_state.commit, initial.applied);
@@ -339,8 +357,7 @@ void Cluster::SendSnapshot(int from, MemberId follower, Term term) {
   }
   const ToyState state = machine(from).state();
   machine(to).KeepSnapshot(state);
-  SnapshotMeta meta{.last = state.applied};
-  for (int i = 1; i <= options_.members; ++i) meta.membership.voters.push_back(MemberId(i));
+  SnapshotMeta meta{.last = state.applied, .membership = state.membership};
   node->OfferSnapshot(MemberId(from), term, meta, [this, from, follower, last = meta.last](bool taken) {
     const std::shared_ptr<Node> to_tell = Find(from);
     if (to_tell == nullptr) return;

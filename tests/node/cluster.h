@@ -36,6 +36,7 @@ class Happenings {
 struct ToyState {
   EntryId applied;
   std::vector<std::string> commands;
+  Membership membership;
 };
 
 // Thread-safe. Aborts when an entry comes out of order or twice.
@@ -118,6 +119,9 @@ class Cluster {
   void StartAll();
   // As a crash: what the state machine has not flushed is gone, the log is what the disk has.
   void Stop(int member);
+
+  // A member that is not among the first ones, with nothing: whoever leads must serve it. Add it to the membership.
+  void StartEmpty(int member);
 
   Node& node(int member);
   ToyMachine& machine(int member);

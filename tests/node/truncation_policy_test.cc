@@ -6,6 +6,9 @@ namespace keel::raft {
 namespace {
 
 constexpr uint64_t kKept = 100;
+constexpr uint64_t kNoLimit = ~uint64_t{0};
+
+uint64_t NoBytes(Index) { return 0; }
 
 CoreStatus Leader(uint64_t first, uint64_t last) {
   return {.id = MemberId(1),
@@ -38,17 +41,18 @@ TEST(TruncationPolicyTest, KeepsWhatIsNotDurableAndSomeMore) {
   };
   for (const auto& c : cases) {
     SCOPED_TRACE(c.name);
-    TruncationPolicy policy(kKept);
-    EXPECT_EQ(policy.Choose(Leader(c.first, c.last), {Follower(c.everywhere)}, Index(c.everywhere), Index(c.durable)),
+    TruncationPolicy policy(kKept, kNoLimit);
+    EXPECT_EQ(policy.Choose(Leader(c.first, c.last), {Follower(c.everywhere)}, Index(c.everywhere), Index(c.durable),
+                            NoBytes),
               c.through);
   }
 }
 
 // Otherwise a snapshot that takes longer than the kept entries last would be useless on arrival, for ever.
 TEST(TruncationPolicyTest, TheLogFromASnapshotOnStaysUntilItsReceiverHasCaughtUp) {
-  TruncationPolicy policy(kKept);
+  TruncationPolicy policy(kKept, kNoLimit);
   const auto choose = [&](uint64_t last, uint64_t match, bool active = true) {
-    return policy.Choose(Leader(1, last), {Follower(match, active)}, Index(match), Index(last));
+    return policy.Choose(Leader(1, last), {Follower(match, active)}, Index(match), Index(last), NoBytes);
   };
   policy.OnSnapshotStarted(MemberId(2), Index(2000));
   EXPECT_EQ(choose(5000, 0), Index(2000));
@@ -61,10 +65,10 @@ TEST(TruncationPolicyTest, TheLogFromASnapshotOnStaysUntilItsReceiverHasCaughtUp
 
 TEST(TruncationPolicyTest, AReceiverThatFailedIsGoneOrIsTooFarBehindHoldsNothing) {
   const auto pinned = [](TruncationPolicy& policy, uint64_t last, bool active = true) {
-    return policy.Choose(Leader(1, last), {Follower(0, active)}, active ? Index(0) : Index(last), Index(last)) ==
-           Index(2000);
+    return policy.Choose(Leader(1, last), {Follower(0, active)}, active ? Index(0) : Index(last), Index(last),
+                         NoBytes) == Index(2000);
   };
-  TruncationPolicy failed(kKept), gone(kKept), hopeless(kKept);
+  TruncationPolicy failed(kKept, kNoLimit), gone(kKept, kNoLimit), hopeless(kKept, kNoLimit);
   for (TruncationPolicy* policy : {&failed, &gone, &hopeless}) {
     policy->OnSnapshotStarted(MemberId(2), Index(2000));
     EXPECT_TRUE(pinned(*policy, 5000));
@@ -74,6 +78,22 @@ TEST(TruncationPolicyTest, AReceiverThatFailedIsGoneOrIsTooFarBehindHoldsNothing
   EXPECT_FALSE(pinned(gone, 5000, /*active=*/false));
   EXPECT_TRUE(pinned(hopeless, 8000));
   EXPECT_FALSE(pinned(hopeless, 9000));
+}
+
+// Pins and slow followers are bounded in entries; with large values that alone could fill the disk.
+TEST(TruncationPolicyTest, NobodyKeepsTheLogBeyondItsLimitInBytes) {
+  constexpr uint64_t kEntryBytes = 1000;
+  const auto choose = [&](TruncationPolicy& policy, uint64_t first, uint64_t last, uint64_t durable) {
+    return policy.Choose(Leader(first, last), {Follower(0)}, Index(0), Index(durable),
+                         [&](Index index) { return (last - index.value()) * kEntryBytes; });
+  };
+  TruncationPolicy policy(kKept, 3000 * kEntryBytes);
+  policy.OnSnapshotStarted(MemberId(2), Index(2000));
+  EXPECT_EQ(choose(policy, 1, 4900, 4900), Index(2000)) << "within the limit the pin holds";
+  EXPECT_EQ(choose(policy, 1, 6000, 6000), Index(3000));
+  EXPECT_EQ(choose(policy, 1, 6000, 2500), Index(2500)) << "what is not durable stays, whatever it takes";
+  TruncationPolicy slow(kKept, 50 * kEntryBytes);
+  EXPECT_EQ(choose(slow, 1, 1000, 1000), Index(950)) << "not even the entries kept for all";
 }
 
 }  // namespace

@@ -10,17 +10,7 @@
 namespace keel::raft {
 namespace {
 
-using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using ::testing::IsEmpty;
-
-std::vector<MemberId> Ids(std::initializer_list<uint64_t> values) {
-  std::vector<MemberId> ids;
-  for (uint64_t value : values) ids.push_back(MemberId(value));
-  return ids;
-}
-
-Membership Voters(std::initializer_list<uint64_t> values) { return {.voters = Ids(values)}; }
 
 Entry MembershipEntryAt(uint64_t term, uint64_t index, const Membership& membership, const std::string& context = "") {
   return {.id = {Term(term), Index(index)},
@@ -282,6 +272,53 @@ TEST(RaftMembershipTest, MemberWithoutAVoteStandsWhileTheEntryIsNotCommitted) {
   EXPECT_EQ(rig.core.status().role, Role::kLeader);
   rig.Ack(2, 3);
   EXPECT_EQ(rig.core.status().role, Role::kFollower);
+}
+
+// It would stand for election for ever otherwise, not knowing why nobody answers.
+TEST(RaftMembershipTest, RemovedMemberIsToldOfItsRemoval) {
+  Rig rig(3);
+  MakeLeader(&rig, 3);
+  ASSERT_TRUE(rig.Change({.remove = Ids({3})}).ok());
+  rig.Sync();
+  ASSERT_FALSE(rig.Sent<AppendRequest>(3).empty());
+  EXPECT_EQ(rig.Sent<AppendRequest>(3).back().entries.back().type, EntryType::kMembership);
+  rig.Ack(3, 2);
+  EXPECT_EQ(rig.core.status().commit, Index(1)) << "its word does not count";
+  EXPECT_EQ(rig.core.followers().size(), 1u);
+  rig.Clear();
+  rig.Ack(2, 2);
+  ASSERT_FALSE(rig.Sent<Heartbeat>(3).empty());
+  EXPECT_EQ(rig.Sent<Heartbeat>(3).back().commit, Index(2));
+  // Not for ever.
+  const uint64_t term = rig.core.status().term.value();
+  for (int tick = 0; tick < 2 * kElectionTicks; ++tick) {
+    ASSERT_TRUE(rig.Receive(2, term, HeartbeatResponse{}).ok());
+    rig.Tick();
+  }
+  rig.Clear();
+  ASSERT_TRUE(rig.Propose("x").ok());
+  rig.Tick();
+  EXPECT_FALSE(rig.Sent<AppendRequest>(2).empty());
+  EXPECT_TRUE(rig.Sent<AppendRequest>(3).empty());
+  EXPECT_TRUE(rig.Sent<Heartbeat>(3).empty());
+  EXPECT_TRUE(absl::IsFailedPrecondition(rig.Receive(3, term, AppendResponse{.index = Index(2)})));
+}
+
+TEST(RaftMembershipTest, MemberThatComesBackInTimeStays) {
+  Rig rig(3);
+  MakeLeader(&rig, 3);
+  ASSERT_TRUE(rig.Change({.remove = Ids({3})}).ok());
+  rig.Sync();
+  rig.Ack(2, 2);
+  rig.Apply();
+  ASSERT_TRUE(rig.Change({.add_voters = Ids({3})}).ok());
+  rig.Sync();
+  const uint64_t term = rig.core.status().term.value();
+  for (int tick = 0; tick < 3 * kElectionTicks; ++tick) {
+    ASSERT_TRUE(rig.Receive(2, term, HeartbeatResponse{}).ok());
+    rig.Tick();
+  }
+  EXPECT_EQ(rig.core.followers().size(), 2u);
 }
 
 // A candidate may know of a change that its voter has not heard of (Thesis §4.1).

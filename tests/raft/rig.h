@@ -18,6 +18,14 @@ namespace keel::raft {
 
 constexpr int kElectionTicks = 10;
 
+inline std::vector<MemberId> Ids(std::initializer_list<uint64_t> values) {
+  std::vector<MemberId> ids;
+  for (uint64_t value : values) ids.push_back(MemberId(value));
+  return ids;
+}
+
+inline Membership Voters(std::initializer_list<uint64_t> values) { return {.voters = Ids(values)}; }
+
 inline CoreOptions RigOptions() {
   CoreOptions options;
   options.id = MemberId(1);
@@ -90,7 +98,7 @@ class Rig {
   }
   absl::Status Receive(uint64_t from, uint64_t term, MessageBody body) {
     const absl::Status status =
-        core.Step({.from = MemberId(from), .to = MemberId(1), .term = Term(term), .body = std::move(body)});
+        core.Step({.from = MemberId(from), .to = core.status().id, .term = Term(term), .body = std::move(body)});
     Drain();
     return status;
   }
@@ -111,9 +119,9 @@ class Rig {
     Drain();
     return status;
   }
-  // Everything committed is executed.
+  // Everything that was handed out to be applied is executed.
   void Apply() {
-    core.OnApplied(core.status().commit);
+    if (!applies.empty()) core.OnApplied(applies.back().last);
     Drain();
   }
 
