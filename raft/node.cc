@@ -324,6 +324,11 @@ class NodeImpl final : public Node {
 
   // In the order of ready.h.
   void Execute(Ready ready) {
+    if (ready.append) {
+      for (const Entry& entry : ready.append->entries) {
+        if (entry.type == EntryType::kMembership) state_machine_.OnMembershipAppended(entry);
+      }
+    }
     if (!ready.messages.empty()) transport_.Send(std::move(ready.messages));
     if (ready.append) {
       ++outstanding_appends_;

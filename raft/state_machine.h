@@ -26,6 +26,11 @@ class StateMachine {
   // The applied index that would survive a crash now; the log may be truncated up to it. Thread-safe.
   virtual Index DurableApplied() const = 0;
 
+  // This member's log has got a membership entry, which is in force from now on, committed or not (Thesis §4.1); it may
+  // be cut off again. Told before anything is sent under it, so that whom it names can be reached. In a turn
+  // of the node; must not block.
+  virtual void OnMembershipAppended(const Entry& /*entry*/) {}
+
   // Leadership, term or leader changed. In a turn of the node (node.h), so one at a time; must not block.
   virtual void OnLeadership(Role role, Term term, MemberId leader) = 0;
 };

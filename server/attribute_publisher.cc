@@ -13,10 +13,13 @@ namespace {
 class AttributePublisherImpl final : public AttributePublisher {
  public:
   AttributePublisherImpl(const Options& options, Proposer* proposer, const Clock* clock,
-                         std::function<void()> published)
-      : options_(options), proposer_(*proposer), clock_(*clock), published_(std::move(published)), thread_([this] {
-          Run();
-        }) {}
+                         std::function<void()> published, std::function<void(absl::Status)> refused)
+      : options_(options),
+        proposer_(*proposer),
+        clock_(*clock),
+        published_(std::move(published)),
+        refused_(std::move(refused)),
+        thread_([this] { Run(); }) {}
 
   ~AttributePublisherImpl() override { Stop(); }
 
@@ -36,7 +39,7 @@ class AttributePublisherImpl final : public AttributePublisher {
 
     absl::Mutex mu;
     bool stopping ABSL_GUARDED_BY(mu) = false;
-    std::optional<absl::Status> result ABSL_GUARDED_BY(mu);
+    std::optional<absl::StatusOr<ApplyResult>> result ABSL_GUARDED_BY(mu);
   };
 
   void Run() {
@@ -46,17 +49,20 @@ class AttributePublisherImpl final : public AttributePublisher {
       proposer_.Submit(std::move(command), clock_.Now() + options_.attempt_timeout,
                        [attempt = attempt_](absl::StatusOr<ApplyResult> result) {
                          absl::MutexLock lock(&attempt->mu);
-                         attempt->result = result.ok() ? result->status : result.status();
+                         attempt->result = std::move(result);
                        });
-      absl::Status result;
+      absl::StatusOr<ApplyResult> result;
       {
         absl::MutexLock lock(&attempt_->mu);
         attempt_->mu.Await(absl::Condition(attempt_.get(), &Attempt::Decided));
         if (attempt_->stopping) return;
         result = *std::exchange(attempt_->result, std::nullopt);
       }
-      if (result.ok()) return published_();
-      KEEL_LOG_WARN("failed to publish local member to cluster through raft", {{"error", result}});
+      if (result.ok()) {
+        if (!result->status.ok()) return refused_(result->status);
+        return published_();
+      }
+      KEEL_LOG_WARN("failed to publish local member to cluster through raft", {{"error", result.status()}});
       absl::MutexLock lock(&attempt_->mu);
       if (attempt_->mu.AwaitWithTimeout(absl::Condition(&attempt_->stopping), options_.retry_after)) return;
     }
@@ -66,6 +72,7 @@ class AttributePublisherImpl final : public AttributePublisher {
   Proposer& proposer_;
   const Clock& clock_;
   const std::function<void()> published_;
+  const std::function<void(absl::Status)> refused_;
   const std::shared_ptr<Attempt> attempt_ = std::make_shared<Attempt>();
   absl::Mutex join_mu_;  // Never held by the thread.
   std::thread thread_ ABSL_GUARDED_BY(join_mu_);
@@ -74,8 +81,9 @@ class AttributePublisherImpl final : public AttributePublisher {
 }  // namespace
 
 std::unique_ptr<AttributePublisher> AttributePublisher::Start(const Options& options, Proposer* proposer,
-                                                              const Clock* clock, std::function<void()> published) {
-  return std::make_unique<AttributePublisherImpl>(options, proposer, clock, std::move(published));
+                                                              const Clock* clock, std::function<void()> published,
+                                                              std::function<void(absl::Status)> refused) {
+  return std::make_unique<AttributePublisherImpl>(options, proposer, clock, std::move(published), std::move(refused));
 }
 
 }  // namespace keel::server

@@ -106,6 +106,7 @@ absl::Status CheckInitialCluster(const Config& config) {
 
 absl::Status CheckLimits(const Config& config) {
   if (config.max_request_bytes == 0) return absl::InvalidArgumentError("--max-request-bytes must be above 0");
+  if (config.max_learners < 0) return absl::InvalidArgumentError("--max-learners is negative");
   if (config.max_txn_ops == 0) return absl::InvalidArgumentError("--max-txn-ops must be above 0");
   if (config.max_concurrent_streams == 0) return absl::InvalidArgumentError("--max-concurrent-streams must be above 0");
   if (config.snapshot_count == 0) return absl::InvalidArgumentError("--snapshot-count must be above 0");

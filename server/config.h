@@ -37,6 +37,9 @@ struct Config {
   bool initial_cluster_given = false;
   InitialClusterState initial_cluster_state = InitialClusterState::kNew;
   std::string initial_cluster_token = "etcd-cluster";
+  bool strict_reconfig_check = true;
+  int max_learners = 1;
+  bool force_new_cluster = false;  // Of the members in the data only this one is left.
 
   int64_t heartbeat_ms = 100;
   int64_t election_ms = 1000;

@@ -17,6 +17,7 @@
 
 namespace keel::server {
 
+class MemberChanger;
 class Metrics;
 
 struct Limits {
@@ -39,6 +40,7 @@ struct Member {
   Proposer* proposer = nullptr;
   WatchHub* watch = nullptr;
   LeaseKeeper* leases = nullptr;
+  MemberChanger* changer = nullptr;
   Metrics* metrics = nullptr;
 
   // cluster_id, member_id, raft_term; and `revision`, which each RPC defines for itself.

@@ -185,6 +185,11 @@ class MetricsImpl final : public Metrics {
     peers_ = std::move(peers);
   }
 
+  void SetRefusals(std::function<Refusals()> refusals) override {
+    absl::MutexLock lock(&mu_);
+    refusals_ = std::move(refusals);
+  }
+
   std::string Render(const Member& member) override {
     absl::MutexLock lock(&mu_);
     ReadMember(member);
@@ -277,7 +282,11 @@ class MetricsImpl final : public Metrics {
     const raft::NodeStatus status = member.node->status();
     has_leader_->Set(status.core.leader != raft::kNobody);
     is_leader_->Set(status.core.role == raft::Role::kLeader);
-    Set("etcd_server_is_learner", status.core.membership.IsLearner(raft::MemberId{member.member_id}));
+    bool learner = false;
+    for (const storage::MemberRecord& record : member.store->members()) {
+      if (record.id == member.member_id) learner = record.learner;
+    }
+    Set("etcd_server_is_learner", learner);
     Set("etcd_server_proposals_committed_total", static_cast<double>(status.core.commit.value()));
     Set("etcd_server_proposals_applied_total", static_cast<double>(status.core.applied.value()));
     Set("etcd_server_proposals_pending", static_cast<double>(status.pending_proposals));
@@ -319,15 +328,25 @@ class MetricsImpl final : public Metrics {
   }
 
   void ReadPeers(const Member& member) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    if (refusals_ != nullptr) {
+      const Refusals refusals = refusals_();
+      Follower(&peer_refused_.Add({{"what", "connection"}})).MoveTo(static_cast<double>(refusals.connections));
+      Follower(&peer_refused_.Add({{"what", "message"}})).MoveTo(static_cast<double>(refusals.messages));
+    }
     if (peers_ == nullptr) return;
+    // Members that have left count no more.
+    for (Gauge* gauge : peers_seen_) gauge->Set(0);
     const std::string local = absl::StrCat(absl::Hex(member.member_id));
     for (const PeerCounters& peer : peers_()) {
       const std::string remote = absl::StrCat(absl::Hex(peer.peer.value()));
       Follower(&peer_sent_.Add({{"To", remote}})).MoveTo(static_cast<double>(peer.sent_bytes));
       Follower(&peer_received_.Add({{"From", remote}})).MoveTo(static_cast<double>(peer.received_bytes));
       Follower(&peer_failures_.Add({{"To", remote}})).MoveTo(static_cast<double>(peer.sent_failures));
-      active_peers_.Add({{"Local", local}, {"Remote", remote}}).Set(peer.connected);
-      known_peers_.Add({{"Local", local}, {"Remote", remote}}).Set(1);
+      Gauge& active = active_peers_.Add({{"Local", local}, {"Remote", remote}});
+      Gauge& known = known_peers_.Add({{"Local", local}, {"Remote", remote}});
+      active.Set(peer.connected);
+      known.Set(1);
+      peers_seen_.insert({&active, &known});
     }
   }
 
@@ -372,6 +391,8 @@ class MetricsImpl final : public Metrics {
       Counters("etcd_network_peer_received_bytes_total", "Bytes received from a peer.");
   prometheus::Family<Counter>& peer_failures_ =
       Counters("etcd_network_peer_sent_failures_total", "Messages a peer did not get.");
+  prometheus::Family<Counter>& peer_refused_ =
+      Counters("keel_peer_refused_total", "Connections and messages of peers, or of who pretended to be one, refused.");
   prometheus::Family<Gauge>& active_peers_ = Gauges("etcd_network_active_peers", "1 while connected to the peer.");
   prometheus::Family<Gauge>& known_peers_ = Gauges("etcd_network_known_peers", "1 for each peer known.");
 
@@ -395,6 +416,8 @@ class MetricsImpl final : public Metrics {
   absl::Mutex mu_;  // One scrape at a time.
   std::function<std::vector<PeerCounters>()> peers_ ABSL_GUARDED_BY(mu_);
   std::function<Integrity()> integrity_ ABSL_GUARDED_BY(mu_);
+  std::function<Refusals()> refusals_ ABSL_GUARDED_BY(mu_);
+  std::set<Gauge*> peers_seen_ ABSL_GUARDED_BY(mu_);
   std::map<prometheus::Labels, Gauge*> alarms_seen_ ABSL_GUARDED_BY(mu_);
 };
 

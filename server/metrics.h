@@ -38,6 +38,12 @@ class Metrics {
 
   // Where Render() finds the peers' counters. Before the first Render(); what it borrows outlives the metrics.
   virtual void SetPeers(std::function<std::vector<PeerCounters>()> /*peers*/) {}
+  // What peers, and those who took themselves for peers, have been refused so far.
+  struct Refusals {
+    uint64_t connections = 0;  // Of strangers, removed members, other clusters, forgetful directories.
+    uint64_t messages = 0;     // Malformed, or not theirs to send.
+  };
+  virtual void SetRefusals(std::function<Refusals()> /*refusals*/) {}
 
   // Where Render() finds how often the members' states were compared. As above.
   struct Integrity {

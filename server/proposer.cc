@@ -53,6 +53,16 @@ class ProposerImpl final : public Proposer {
     }
   }
 
+  absl::StatusOr<uint64_t> Await(absl::Time deadline, Done done) override {
+    const uint64_t id = next_id_.fetch_add(1, std::memory_order_relaxed);
+    if (absl::Status status = Register(id, deadline, &done); !status.ok()) return status;
+    return id;
+  }
+
+  void Abandon(uint64_t request_id, const absl::Status& why) override {
+    if (Done done = Take(request_id)) done(why);
+  }
+
   bool IsWaiting(uint64_t request_id) const override {
     if (!IsOurs(request_id)) return false;
     const Shard& shard = ShardOf(request_id);
@@ -72,13 +82,15 @@ class ProposerImpl final : public Proposer {
     leader_ = leader;
     if (leader == raft::kNobody) {
       leaderless_since_ = now;
-    } else {
-      leader_since_ = now;
+      return;
     }
+    if (leader_since_ != absl::InfinitePast()) give_up_at_ = now + options_.election_timeout / 2;
+    leader_since_ = now;
   }
 
   void Poll() override {
-    for (Shard& shard : shards_) EndOverdue(&shard);
+    const absl::Time lost_before = LostBefore();
+    for (Shard& shard : shards_) EndOverdue(&shard, lost_before);
   }
 
   void Stop() override {
@@ -168,16 +180,26 @@ class ProposerImpl final : public Proposer {
     }
   }
 
-  void EndOverdue(Shard* shard) {
+  // What was sent to a leader that has been succeeded is nearly always lost with it, and who waits for it should not
+  // wait for the whole of its deadline: when the new leader has had its time to answer what it did get, calls from
+  // before it end. Everything from before this was sent to such a leader.
+  absl::Time LostBefore() {
+    absl::MutexLock lock(&leader_mutex_);
+    if (clock_->Now() < give_up_at_) return absl::InfinitePast();
+    give_up_at_ = absl::InfiniteFuture();
+    return leader_since_;
+  }
+
+  void EndOverdue(Shard* shard, absl::Time lost_before) {
     const absl::Time now = clock_->Now();
     std::map<uint64_t, Call> overdue;  // In the order of their submission.
     {
       absl::MutexLock lock(&shard->mutex);
-      if (shard->earliest > now) return;
+      if (shard->earliest > now && lost_before == absl::InfinitePast()) return;
       shard->earliest = absl::InfiniteFuture();
       for (auto it = shard->calls.begin(); it != shard->calls.end();) {
         auto call = it++;
-        if (call->second.deadline <= now) {
+        if (call->second.deadline <= now || call->second.submitted < lost_before) {
           overdue.emplace(call->first, std::move(call->second));
           shard->calls.erase(call);
         } else {
@@ -186,7 +208,7 @@ class ProposerImpl final : public Proposer {
       }
     }
     waiting_.fetch_sub(overdue.size(), std::memory_order_relaxed);
-    for (auto& [id, call] : overdue) call.done(WhyLate(call.submitted));
+    for (auto& [id, call] : overdue) call.done(call.deadline <= now ? WhyLate(call.submitted) : LeaderFailure());
   }
 
   absl::Status WhyLate(absl::Time submitted) const {
@@ -217,6 +239,7 @@ class ProposerImpl final : public Proposer {
   raft::MemberId leader_ ABSL_GUARDED_BY(leader_mutex_) = raft::kNobody;
   absl::Time leaderless_since_ ABSL_GUARDED_BY(leader_mutex_) = absl::InfinitePast();
   absl::Time leader_since_ ABSL_GUARDED_BY(leader_mutex_) = absl::InfinitePast();
+  absl::Time give_up_at_ ABSL_GUARDED_BY(leader_mutex_) = absl::InfiniteFuture();  // See LostBefore().
 
   absl::Mutex timer_mutex_;
   bool stopping_ ABSL_GUARDED_BY(timer_mutex_) = false;

@@ -38,6 +38,7 @@ class Proposer {
   //   kResourceExhausted  "etcdserver: too many requests"; surely not executed
   //   kUnavailable        "etcdserver: request timed out", also "..., possibly due to previous leader failure" and
   //                       "..., possibly due to connection lost"; outcome UNKNOWN
+  //                       the second also half an election timeout after another leader has come
   //   kUnavailable        "etcdserver: server stopped"; outcome UNKNOWN
   //   kDeadlineExceeded   "context deadline exceeded"; no leader for the whole wait, or the caller's deadline
   // Called once, on an unspecified thread (often the apply thread): must be short and must not block.
@@ -51,6 +52,11 @@ class Proposer {
 
   // `command.request_id` is chosen here. `deadline` is by `clock`.
   virtual void Submit(command::Command command, absl::Time deadline, Done done) = 0;
+
+  // For an entry that is proposed by other means: a place for its result, named by the id that it must carry.
+  virtual absl::StatusOr<uint64_t> Await(absl::Time deadline, Done done) = 0;
+  // It was not proposed: the call ends with `why`, if it has not ended.
+  virtual void Abandon(uint64_t request_id, const absl::Status& why) = 0;
 
   // --- For the applier.
   // True when a call waits for `request_id`: only then is a response worth building.

@@ -4,6 +4,7 @@
 #include <grpcpp/server_builder.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <optional>
@@ -14,6 +15,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
+#include "absl/time/clock.h"
 #include "base/log.h"
 #include "base/random.h"
 #include "base/status_macros.h"
@@ -30,6 +32,7 @@
 #include "server/lease/lease_keeper.h"
 #include "server/maintenance.h"
 #include "server/member.h"
+#include "server/member_changer.h"
 #include "server/metrics.h"
 #include "server/peer/peer_network.h"
 #include "server/proposer.h"
@@ -40,6 +43,8 @@ namespace {
 
 // How long calls in progress may take to end by themselves when the member stops; with a quorum they need milliseconds.
 constexpr absl::Duration kDrain = absl::Milliseconds(300);
+// How long a leader that stops waits for its successor; with a healthy one it needs milliseconds.
+constexpr absl::Duration kFarewell = absl::Milliseconds(400);
 // What a client may receive beyond the largest request (rpc.md section 4.1); larger watch responses are split.
 constexpr size_t kGrpcOverheadBytes = 512u << 10;
 constexpr int64_t kQuotaWarnBytes = int64_t{8} << 30;
@@ -135,12 +140,24 @@ class ServerImpl final : public Server {
     ready();
   }
 
+  void OnRemoved(std::function<void()> removed) override {
+    {
+      absl::MutexLock lock(&ready_mu_);
+      if (!removed_) {
+        on_removed_ = std::move(removed);
+        return;
+      }
+    }
+    removed();
+  }
+
   std::vector<Url> client_addresses() const override { return listener_->addresses(); }
 
   void Stop() override {
     absl::MutexLock lock(&stop_mu_);
     if (stopped_) return;
     stopped_ = true;
+    TakeLeave();
     if (publisher_ != nullptr) publisher_->Stop();
     if (integrity_ != nullptr) integrity_->Stop();
     if (maintenance_ != nullptr) maintenance_->Stop();
@@ -173,6 +190,10 @@ class ServerImpl final : public Server {
                                 .quota_bytes = config_.quota_backend_bytes,
                                 .member_id = member_id},
                                store, proposer_.get(), watch_.get(), leases_.get());
+    applier_->SetMemberEvents(
+        {.appended = [this](raft::Index index,
+                            const std::vector<storage::MemberRecord>& members) { MembersAppended(index, members); },
+         .applied = [this] { MembersApplied(); }});
     applier_->SetLeadershipListener(
         [this](raft::Role role, raft::Term, raft::MemberId leader) { LeadershipChanged(role, leader); });
   }
@@ -183,16 +204,56 @@ class ServerImpl final : public Server {
     metrics_->LeaderChanged(leader != raft::kNobody, role == raft::Role::kLeader);
   }
 
+  void MembersAppended(raft::Index index, const std::vector<storage::MemberRecord>& members) {
+    for (const storage::MemberRecord& member : members) {
+      peers_->Expect({.id = raft::MemberId(member.id), .urls = UsableUrls(member.peer_urls)}, index.value());
+    }
+  }
+
+  void MembersApplied() {
+    const PeerBook book = BookOf(*data_.store);
+    peers_->SetBook(book);
+    if (std::binary_search(book.removed.begin(), book.removed.end(), data_.identity.member_id)) Removed();
+  }
+
+  // By the log, or because the others say so.
+  void Removed() {
+    std::function<void()> removed;
+    {
+      absl::MutexLock lock(&ready_mu_);
+      if (removed_) return;
+      removed_ = true;
+      removed = std::move(on_removed_);
+    }
+    KEEL_LOG_WARN("the member has been permanently removed from the cluster",
+                  {{"local-member-id", absl::StrCat(absl::Hex(data_.identity.member_id))},
+                   {"cluster-id", absl::StrCat(absl::Hex(data_.identity.cluster_id))},
+                   {"data-dir", data_.data_dir->path()}});
+    if (removed) removed();
+  }
+
+  void RefusedByPeer(raftpb::PeerAck::Refusal refusal, const std::string& reason) {
+    if (refusal == raftpb::PeerAck::REMOVED) Removed();
+    if (refusal == raftpb::PeerAck::FORGETFUL) fatal_(absl::FailedPreconditionError(reason));
+  }
+
   absl::Status StartRaft() {
     const raft::MemberId self{data_.identity.member_id};
     PeerNetworkOptions peer_options;
     peer_options.cluster_id = data_.identity.cluster_id;
     peer_options.self = self;
+    peer_options.directory = {.id = data_.identity.directory_id, .starts = data_.identity.starts};
+    peer_options.process = data_.process;
+    peer_options.recovered = {data_.initial.hard_state.term, data_.initial.last};
+    peer_options.peer_urls = Texts(config_.initial_advertise_peer_urls);
+    peer_options.joining = !data_.store->bootstrapped();
     peer_options.peers = data_.peers;
+    if (data_.store->bootstrapped()) peer_options.book = BookOf(*data_.store);
     peer_options.listen = config_.listen_peer_urls;
     peer_options.services = {&integrity_service_.emplace(data_.identity.cluster_id, data_.store.get())};
     peer_options.scratch_dir = data_.data_dir->incoming_dir();
     KEEL_ASSIGN_OR_RETURN(peers_, PeerNetwork::Start(peer_options, data_.store.get()));
+    for (const auto& [peer, index] : data_.expected) peers_->Expect(peer, index.value());
 
     raft::NodeOptions node_options;
     node_options.core.id = self;
@@ -204,7 +265,17 @@ class ServerImpl final : public Server {
     KEEL_ASSIGN_OR_RETURN(
         node_, raft::Node::Start(node_options, data_.initial, data_.log.get(), peers_.get(), applier_.get(),
                                  &Clock::Real(), [this](absl::Status status) { fatal_(std::move(status)); }));
+    peers_->SetRefusalListener(
+        [this](raftpb::PeerAck::Refusal refusal, const std::string& reason) { RefusedByPeer(refusal, reason); });
     proposer_->Attach(node_.get());
+    changer_ =
+        MemberChanger::Start({.cluster_id = data_.identity.cluster_id,
+                              .member_id = data_.identity.member_id,
+                              .rules = {.strict = config_.strict_reconfig_check, .learners_max = config_.max_learners},
+                              .token = config_.initial_cluster_token,
+                              .request_timeout = RequestTimeout()},
+                             &Clock::Real(), node_.get(), data_.store.get(), proposer_.get(), peers_.get());
+    peers_->SetChangeTarget(changer_.get());
     leases_->Attach(node_.get(), proposer_.get(), peers_.get());
     leases_->Start();
     watch_->Start();
@@ -228,6 +299,7 @@ class ServerImpl final : public Server {
     member_.proposer = proposer_.get();
     member_.watch = watch_.get();
     member_.leases = leases_.get();
+    member_.changer = changer_.get();
     member_.metrics = metrics_.get();
   }
 
@@ -236,6 +308,10 @@ class ServerImpl final : public Server {
   absl::Status StartServing() {
     FillMember();
     metrics_->SetPeers([this] { return peers_->counters(); });
+    metrics_->SetRefusals([this] {
+      return Metrics::Refusals{.connections = peers_->refused_callers(),
+                               .messages = peers_->refused_messages() + node_->status().refused_messages};
+    });
     http_ = HttpHandler::Create(&member_);
     services_ = GrpcServices::Create(&member_, {.request_bytes_max = config_.max_request_bytes,
                                                 .concurrent_streams_max = config_.max_concurrent_streams,
@@ -283,8 +359,18 @@ class ServerImpl final : public Server {
     publish.attributes.set_member_id(data_.identity.member_id);
     publish.attributes.set_name(config_.name);
     for (const Url& url : config_.advertise_client_urls) publish.attributes.add_client_urls(url.ToString());
+    publish.attributes.set_directory_id(data_.identity.directory_id);
+    publish.attributes.set_starts(data_.identity.starts);
     publish.attempt_timeout = RequestTimeout();
-    publisher_ = AttributePublisher::Start(publish, proposer_.get(), &Clock::Real(), [this] { Published(); });
+    publisher_ = AttributePublisher::Start(
+        publish, proposer_.get(), &Clock::Real(), [this] { Published(); },
+        [this](const absl::Status& status) {
+          if (absl::IsNotFound(status)) {
+            Removed();
+          } else {
+            fatal_(status);
+          }
+        });
     return absl::OkStatus();
   }
 
@@ -305,6 +391,51 @@ class ServerImpl final : public Server {
     if (ready) ready();
   }
 
+  // What others are better told before this member is gone.
+  void TakeLeave() {
+    if (node_ == nullptr) return;
+    bool removed;
+    {
+      absl::MutexLock lock(&ready_mu_);
+      removed = removed_;
+    }
+    if (removed) {
+      // The entry that removed this member, if it led, has yet to be known as committed everywhere.
+      absl::SleepFor(std::min(kFarewell, 3 * absl::Milliseconds(config_.heartbeat_ms)));
+      return;
+    }
+    const raft::MemberId heir = Heir();
+    if (heir == raft::kNobody) return;
+    KEEL_LOG_INFO("handing leadership over before stopping", {{"to", absl::StrCat(absl::Hex(heir.value()))}});
+    struct Handover {
+      absl::Notification ended;
+      absl::Status status;
+    };
+    auto handover = std::make_shared<Handover>();
+    node_->TransferLeadership(heir, Clock::Real().Now() + kFarewell, [handover](const absl::Status& status) {
+      handover->status = status;
+      handover->ended.Notify();
+    });
+    if (!handover->ended.WaitForNotificationWithTimeout(kFarewell)) {
+      KEEL_LOG_WARN("leadership was not taken over in time; the others elect a leader by themselves");
+    } else if (!handover->status.ok()) {
+      KEEL_LOG_WARN("leadership was not taken over", {{"error", handover->status}});
+    }
+  }
+
+  // The voter that can take over soonest; kNobody when this member does not lead or there is none.
+  raft::MemberId Heir() const {
+    const raft::NodeStatus status = node_->status();
+    if (status.core.role != raft::Role::kLeader) return raft::kNobody;
+    const raft::FollowerStatus* best = nullptr;
+    for (const raft::FollowerStatus& follower : status.followers) {
+      if (!follower.recently_active || !status.core.membership.IsVoter(follower.id)) continue;
+      if (peers_->connected_since(follower.id) == absl::InfiniteFuture()) continue;
+      if (best == nullptr || follower.match > best->match) best = &follower;
+    }
+    return best == nullptr ? raft::kNobody : best->id;
+  }
+
   // Calls in progress get a moment to end by themselves; then the parts they wait for stop, which ends the rest.
   void StopServing() {
     if (services_ != nullptr) services_->Stop();
@@ -320,7 +451,9 @@ class ServerImpl final : public Server {
     if (watch_ != nullptr) watch_->Stop();
     if (leases_ != nullptr) leases_->Stop();
     if (proposer_ != nullptr) proposer_->Stop();
+    if (peers_ != nullptr) peers_->SetChangeTarget(nullptr);
     if (node_ != nullptr) node_->Stop();
+    if (changer_ != nullptr) changer_->Stop();
     if (drain.joinable()) drain.join();
     grpc_.reset();
   }
@@ -339,6 +472,7 @@ class ServerImpl final : public Server {
   std::optional<IntegrityService> integrity_service_;
   std::unique_ptr<PeerNetwork> peers_;
   std::unique_ptr<raft::Node> node_;
+  std::unique_ptr<MemberChanger> changer_;
   Member member_;
   std::unique_ptr<HttpHandler> http_;
   std::unique_ptr<HttpHandler> metrics_http_;
@@ -353,6 +487,8 @@ class ServerImpl final : public Server {
   absl::Mutex ready_mu_;
   bool published_ ABSL_GUARDED_BY(ready_mu_) = false;
   std::function<void()> on_ready_ ABSL_GUARDED_BY(ready_mu_);
+  bool removed_ ABSL_GUARDED_BY(ready_mu_) = false;
+  std::function<void()> on_removed_ ABSL_GUARDED_BY(ready_mu_);
   absl::Mutex stop_mu_;  // Not taken by any thread that Stop waits for.
   bool stopped_ ABSL_GUARDED_BY(stop_mu_) = false;
 };

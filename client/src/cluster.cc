@@ -21,11 +21,11 @@ MembersResponse ToMembers(ResponsePb& r) {
   return out;
 }
 
-template <auto kRpc, typename Fill>
+template <auto kRpc, auto kStub = &Connection::cluster, typename Fill>
 absl::StatusOr<MembersResponse> CallCluster(client::Core& core, const client::CallTraits& traits,
                                             const CallOptions& options, Fill fill) {
   return client::Await<MembersResponse>([&](auto done) {
-    client::StartCall<&Connection::cluster, kRpc, MembersResponse>(
+    client::StartCall<kStub, kRpc, MembersResponse>(
         core, traits, options,
         [&](auto* request) {
           fill(request);
@@ -69,6 +69,15 @@ absl::StatusOr<MembersResponse> Cluster::Update(uint64_t id, const std::vector<s
 absl::StatusOr<MembersResponse> Cluster::Promote(uint64_t id, const CallOptions& call) {
   return CallCluster<&Stub::AsyncMemberPromote>(core_, client::kWrite, call,
                                                 [&](etcdserverpb::MemberPromoteRequest* r) { r->set_id(id); });
+}
+
+absl::StatusOr<MembersResponse> Cluster::Replace(uint64_t id, const std::vector<std::string>& peer_urls,
+                                                 const CallOptions& call) {
+  return CallCluster<&api::Cluster::Stub::AsyncMemberReplace, &Connection::keel_cluster>(
+      core_, client::kWrite, call, [&](api::MemberReplaceRequest* r) {
+        r->set_id(id);
+        for (const std::string& url : peer_urls) r->add_peer_urls(url);
+      });
 }
 
 }  // namespace keel

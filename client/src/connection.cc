@@ -102,6 +102,7 @@ std::shared_ptr<Connection> MakeConnection(const Url& url, const ClientOptions& 
   connection->lease = etcdserverpb::Lease::NewStub(connection->channel);
   connection->watch = etcdserverpb::Watch::NewStub(connection->channel);
   connection->cluster = etcdserverpb::Cluster::NewStub(connection->channel);
+  connection->keel_cluster = api::Cluster::NewStub(connection->channel);
   connection->maintenance = etcdserverpb::Maintenance::NewStub(connection->channel);
   return connection;
 }

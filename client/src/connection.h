@@ -16,6 +16,7 @@
 #include "proto/etcdserver_lease.grpc.pb.h"
 #include "proto/etcdserver_maintenance.grpc.pb.h"
 #include "proto/etcdserver_watch.grpc.pb.h"
+#include "proto/keel_cluster.grpc.pb.h"
 
 namespace keel::client {
 
@@ -28,6 +29,7 @@ struct Connection {
   std::unique_ptr<etcdserverpb::Lease::Stub> lease;
   std::unique_ptr<etcdserverpb::Watch::Stub> watch;
   std::unique_ptr<etcdserverpb::Cluster::Stub> cluster;
+  std::unique_ptr<api::Cluster::Stub> keel_cluster;
   std::unique_ptr<etcdserverpb::Maintenance::Stub> maintenance;
 
   // True if `status` can only have been made on this side, because no transport was there to take the call: it is one

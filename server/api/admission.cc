@@ -39,7 +39,17 @@ bool IsUtf8(std::string_view s) {
 
 absl::Status Admission::Admit(const Call& call, CallClass call_class) const {
   if (stopped_.load(std::memory_order_acquire)) return absl::UnavailableError("etcdserver: server stopped");
-  if (call_class != CallClass::kLearnersToo && learner_.load(std::memory_order_relaxed)) {
+  bool learner = learner_.load(std::memory_order_relaxed);
+  if (joining_.load(std::memory_order_relaxed)) {
+    // Nothing to serve at all until the state comes, and then no waiting for the next look. By this text clients turn
+    // to another member.
+    learner = IsLearner();
+    if (!member_->store->bootstrapped()) {
+      learner = true;
+      call_class = CallClass::kOrdinary;
+    }
+  }
+  if (call_class != CallClass::kLearnersToo && learner) {
     return absl::FailedPreconditionError("etcdserver: rpc not supported for learner");
   }
   if (!IsUtf8(call.client_api_version)) return absl::InvalidArgumentError("etcdserver: invalid client api version");
@@ -80,13 +90,17 @@ void Admission::RaiseNoSpace() {
                             [this](const absl::StatusOr<ApplyResult>&) { raising_.store(false); });
 }
 
+bool Admission::IsLearner() const {
+  for (const auto& member : member_->store->members()) {
+    if (member.id == member_->member_id) return member.learner;
+  }
+  return false;
+}
+
 void Admission::Refresh() {
   bytes_estimate_.store(member_->store->sizes().in_use_bytes, std::memory_order_relaxed);
-  bool learner = false;
-  for (const auto& member : member_->store->members()) {
-    if (member.id == member_->member_id) learner = member.learner;
-  }
-  learner_.store(learner, std::memory_order_relaxed);
+  learner_.store(IsLearner(), std::memory_order_relaxed);
+  joining_.store(!member_->store->bootstrapped(), std::memory_order_relaxed);
 }
 
 }  // namespace keel::server

@@ -26,7 +26,7 @@ class Admission {
 
   // Before every unary call and at the opening of every stream.
   //   kUnavailable         server stopped | no leader (only when the caller requires one)
-  //   kFailedPrecondition  rpc not supported for learner
+  //   kFailedPrecondition  rpc not supported for learner; one that is joining serves nothing
   //   kInvalidArgument     invalid client api version
   absl::Status Admit(const Call& call, CallClass call_class = CallClass::kOrdinary) const;
 
@@ -34,18 +34,20 @@ class Admission {
   // member then also proposes its own NOSPACE alarm, unless it is raised or on its way.
   absl::Status AdmitBytes(int64_t cost);
 
-  // Looks up again what is too dear to look up per call: the bytes in use, and whether this member is a learner. By one
-  // thread, several times a second.
+  // Looks up again what is too dear to look up per call: the bytes in use, whether this member is a learner, and
+  // whether it has a state at all. By one thread, several times a second.
   void Refresh();
   // From now on nobody is admitted.
   void Stop() { stopped_.store(true, std::memory_order_release); }
 
  private:
   void RaiseNoSpace();
+  bool IsLearner() const;
 
   const Member* const member_;
   std::atomic<bool> stopped_{false};
   std::atomic<bool> learner_{false};
+  std::atomic<bool> joining_{false};
   std::atomic<bool> raising_{false};  // A NOSPACE proposal of ours is on its way.
   // Bytes in use as of the last look, plus what was admitted since. Apply checks exactly; this keeps what cannot fit
   // out of the log.

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "server/member_changer.h"
+
 namespace keel::server {
 
 void ClusterHandlers::MemberList(const Call& call, const etcdserverpb::MemberListRequest& request,
@@ -24,29 +26,55 @@ void ClusterHandlers::MemberList(const Call& call, const etcdserverpb::MemberLis
   AwaitReadable(*base_->member, call, std::move(list));
 }
 
-absl::Status ClusterHandlers::AdmitChange(const Call& call) const {
-  if (auto status = base_->admission->Admit(call); !status.ok()) return status;
-  return absl::UnimplementedError("etcdserver: membership changes are not supported by this release");
+template <typename Response>
+void ClusterHandlers::Change(const Call& call, peer::ChangeRequest change, Response* response, Done done) const {
+  if (auto status = base_->admission->Admit(call); !status.ok()) return done(std::move(status));
+  base_->member->changer->Change(
+      std::move(change), call,
+      [member = base_->member, response, done = std::move(done)](absl::StatusOr<peer::ChangeResponse> changed) mutable {
+        if (!changed.ok()) return done(std::move(changed).status());
+        *response->mutable_members() = std::move(*changed->mutable_members());
+        if constexpr (requires { response->mutable_member(); }) {
+          *response->mutable_member() = std::move(*changed->mutable_member());
+        }
+        member->FillHeader(/*revision=*/0, response->mutable_header());
+        done(absl::OkStatus());
+      });
 }
 
-void ClusterHandlers::MemberAdd(const Call& call, const etcdserverpb::MemberAddRequest&,
-                                etcdserverpb::MemberAddResponse*, Done done) const {
-  done(AdmitChange(call));
+void ClusterHandlers::MemberAdd(const Call& call, const etcdserverpb::MemberAddRequest& request,
+                                etcdserverpb::MemberAddResponse* response, Done done) const {
+  peer::ChangeRequest change;
+  *change.mutable_add() = request;
+  Change(call, std::move(change), response, std::move(done));
 }
 
-void ClusterHandlers::MemberRemove(const Call& call, const etcdserverpb::MemberRemoveRequest&,
-                                   etcdserverpb::MemberRemoveResponse*, Done done) const {
-  done(AdmitChange(call));
+void ClusterHandlers::MemberRemove(const Call& call, const etcdserverpb::MemberRemoveRequest& request,
+                                   etcdserverpb::MemberRemoveResponse* response, Done done) const {
+  peer::ChangeRequest change;
+  *change.mutable_remove() = request;
+  Change(call, std::move(change), response, std::move(done));
 }
 
-void ClusterHandlers::MemberUpdate(const Call& call, const etcdserverpb::MemberUpdateRequest&,
-                                   etcdserverpb::MemberUpdateResponse*, Done done) const {
-  done(AdmitChange(call));
+void ClusterHandlers::MemberUpdate(const Call& call, const etcdserverpb::MemberUpdateRequest& request,
+                                   etcdserverpb::MemberUpdateResponse* response, Done done) const {
+  peer::ChangeRequest change;
+  *change.mutable_update() = request;
+  Change(call, std::move(change), response, std::move(done));
 }
 
-void ClusterHandlers::MemberPromote(const Call& call, const etcdserverpb::MemberPromoteRequest&,
-                                    etcdserverpb::MemberPromoteResponse*, Done done) const {
-  done(AdmitChange(call));
+void ClusterHandlers::MemberPromote(const Call& call, const etcdserverpb::MemberPromoteRequest& request,
+                                    etcdserverpb::MemberPromoteResponse* response, Done done) const {
+  peer::ChangeRequest change;
+  *change.mutable_promote() = request;
+  Change(call, std::move(change), response, std::move(done));
+}
+
+void ClusterHandlers::MemberReplace(const Call& call, const api::MemberReplaceRequest& request,
+                                    api::MemberReplaceResponse* response, Done done) const {
+  peer::ChangeRequest change;
+  *change.mutable_replace() = request;
+  Change(call, std::move(change), response, std::move(done));
 }
 
 }  // namespace keel::server

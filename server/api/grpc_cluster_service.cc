@@ -9,12 +9,23 @@ namespace {
 
 constexpr RpcName Name(const char* method) { return {"etcdserverpb.Cluster", method}; }
 
+// Changes last as long as their caller waits (rpc.md section 2.10).
+template <typename Handle>
+grpc::ServerUnaryReactor* ServePatient(const Member& member, RpcName name, grpc::CallbackServerContext* context,
+                                       Handle handle) {
+  auto* reactor = new PatientReactor(&member, name);
+  Call call = ReadCall(*context, member);
+  call.cancelled = reactor->cancelled();
+  handle(call, Done([reactor](const absl::Status& status) { reactor->End(status); }));
+  return reactor;
+}
+
 }  // namespace
 
 grpc::ServerUnaryReactor* GrpcClusterService::MemberAdd(grpc::CallbackServerContext* context,
                                                         const etcdserverpb::MemberAddRequest* request,
                                                         etcdserverpb::MemberAddResponse* response) {
-  return ServeUnary(*base_->member, Name("MemberAdd"), context, [&](const Call& call, Done done) {
+  return ServePatient(*base_->member, Name("MemberAdd"), context, [&](const Call& call, Done done) {
     handlers_.MemberAdd(call, *request, response, std::move(done));
   });
 }
@@ -22,7 +33,7 @@ grpc::ServerUnaryReactor* GrpcClusterService::MemberAdd(grpc::CallbackServerCont
 grpc::ServerUnaryReactor* GrpcClusterService::MemberRemove(grpc::CallbackServerContext* context,
                                                            const etcdserverpb::MemberRemoveRequest* request,
                                                            etcdserverpb::MemberRemoveResponse* response) {
-  return ServeUnary(*base_->member, Name("MemberRemove"), context, [&](const Call& call, Done done) {
+  return ServePatient(*base_->member, Name("MemberRemove"), context, [&](const Call& call, Done done) {
     handlers_.MemberRemove(call, *request, response, std::move(done));
   });
 }
@@ -30,7 +41,7 @@ grpc::ServerUnaryReactor* GrpcClusterService::MemberRemove(grpc::CallbackServerC
 grpc::ServerUnaryReactor* GrpcClusterService::MemberUpdate(grpc::CallbackServerContext* context,
                                                            const etcdserverpb::MemberUpdateRequest* request,
                                                            etcdserverpb::MemberUpdateResponse* response) {
-  return ServeUnary(*base_->member, Name("MemberUpdate"), context, [&](const Call& call, Done done) {
+  return ServePatient(*base_->member, Name("MemberUpdate"), context, [&](const Call& call, Done done) {
     handlers_.MemberUpdate(call, *request, response, std::move(done));
   });
 }
@@ -46,8 +57,16 @@ grpc::ServerUnaryReactor* GrpcClusterService::MemberList(grpc::CallbackServerCon
 grpc::ServerUnaryReactor* GrpcClusterService::MemberPromote(grpc::CallbackServerContext* context,
                                                             const etcdserverpb::MemberPromoteRequest* request,
                                                             etcdserverpb::MemberPromoteResponse* response) {
-  return ServeUnary(*base_->member, Name("MemberPromote"), context, [&](const Call& call, Done done) {
+  return ServePatient(*base_->member, Name("MemberPromote"), context, [&](const Call& call, Done done) {
     handlers_.MemberPromote(call, *request, response, std::move(done));
+  });
+}
+
+grpc::ServerUnaryReactor* GrpcKeelClusterService::MemberReplace(grpc::CallbackServerContext* context,
+                                                                const api::MemberReplaceRequest* request,
+                                                                api::MemberReplaceResponse* response) {
+  return ServePatient(*base_->member, {"keel.api.Cluster", "MemberReplace"}, context, [&](const Call& call, Done done) {
+    handlers_.MemberReplace(call, *request, response, std::move(done));
   });
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "proto/etcdserver_cluster.grpc.pb.h"
+#include "proto/keel_cluster.grpc.pb.h"
 #include "server/api/cluster_handlers.h"
 
 namespace keel::server {
@@ -25,6 +26,20 @@ class GrpcClusterService final : public etcdserverpb::Cluster::CallbackService {
   grpc::ServerUnaryReactor* MemberPromote(grpc::CallbackServerContext* context,
                                           const etcdserverpb::MemberPromoteRequest* request,
                                           etcdserverpb::MemberPromoteResponse* response) override;
+
+ private:
+  const ApiBase* const base_;
+  const ClusterHandlers handlers_;
+};
+
+// Thread-safe.
+class GrpcKeelClusterService final : public api::Cluster::CallbackService {
+ public:
+  explicit GrpcKeelClusterService(const ApiBase* base) : base_(base), handlers_(base) {}
+
+  grpc::ServerUnaryReactor* MemberReplace(grpc::CallbackServerContext* context,
+                                          const api::MemberReplaceRequest* request,
+                                          api::MemberReplaceResponse* response) override;
 
  private:
   const ApiBase* const base_;

@@ -48,6 +48,7 @@ class GrpcServicesImpl final : public GrpcServices {
         watch_(&base_, &senders_),
         lease_(&base_),
         cluster_(&base_),
+        keel_cluster_(&base_),
         maintenance_(&base_),
         lock_(&base_, queue_.get()),
         election_(&base_, queue_.get()) {}
@@ -70,8 +71,8 @@ class GrpcServicesImpl final : public GrpcServices {
     builder->AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
                                 Milliseconds(options_.keepalive_min_time));
 
-    for (grpc::Service* service :
-         std::initializer_list<grpc::Service*>{&kv_, &watch_, &lease_, &cluster_, &maintenance_, &lock_, &election_}) {
+    for (grpc::Service* service : std::initializer_list<grpc::Service*>{
+             &kv_, &watch_, &lease_, &cluster_, &keel_cluster_, &maintenance_, &lock_, &election_}) {
       builder->RegisterService(service);
     }
     admission_.Refresh();
@@ -98,6 +99,7 @@ class GrpcServicesImpl final : public GrpcServices {
   GrpcWatchService watch_;
   GrpcLeaseService lease_;
   GrpcClusterService cluster_;
+  GrpcKeelClusterService keel_cluster_;
   GrpcMaintenanceService maintenance_;
   GrpcLockService lock_;
   GrpcElectionService election_;

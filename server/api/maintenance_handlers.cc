@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/version.h"
+#include "raft/membership.h"
 #include "server/apply/request_check.h"
 
 namespace keel::server {
@@ -14,6 +15,8 @@ namespace {
 std::string AlarmLine(const etcdserverpb::AlarmMember& alarm) {
   return absl::StrCat("memberID:", alarm.memberid(), " alarm:", etcdserverpb::AlarmType_Name(alarm.alarm()), " ");
 }
+
+absl::Status NotLeader() { return absl::FailedPreconditionError("etcdserver: not leader"); }
 
 }  // namespace
 
@@ -55,7 +58,9 @@ void MaintenanceHandlers::Status(const Call& call, const etcdserverpb::StatusReq
   response->set_raftindex(core.commit.value());
   response->set_raftterm(core.term.value());
   response->set_raftappliedindex(core.applied.value());
-  response->set_islearner(core.membership.IsLearner(raft::MemberId{member.member_id}));
+  for (const storage::MemberRecord& record : member.store->members()) {
+    if (record.id == member.member_id) response->set_islearner(record.learner);
+  }
   response->set_storageversion(kProtocolClusterVersion);
   response->mutable_downgradeinfo();  // Present and all false: no downgrade is under way.
   if (core.leader == raft::kNobody) response->add_errors("etcdserver: no leader");
@@ -101,10 +106,20 @@ absl::StatusOr<std::shared_ptr<SnapshotPager>> MaintenanceHandlers::Snapshot(
   return SnapshotPager::Create(base_, call, snapshot_slots_);
 }
 
-void MaintenanceHandlers::MoveLeader(const Call& call, const etcdserverpb::MoveLeaderRequest&,
+void MaintenanceHandlers::MoveLeader(const Call& call, const etcdserverpb::MoveLeaderRequest& request,
                                      etcdserverpb::MoveLeaderResponse*, Done done) const {
   if (auto status = base_->admission->Admit(call); !status.ok()) return done(std::move(status));
-  done(absl::UnimplementedError("etcdserver: leadership transfer is not supported by this release"));
+  const Member& member = *base_->member;
+  if (member.node->leader() != raft::MemberId(member.member_id)) return done(NotLeader());
+  member.node->TransferLeadership(
+      raft::MemberId(request.targetid()), call.deadline, [done = std::move(done)](const absl::Status& status) mutable {
+        if (status.ok()) return done(absl::OkStatus());
+        if (absl::IsNotFound(status)) {
+          return done(absl::FailedPreconditionError("etcdserver: bad leader transferee"));
+        }
+        if (absl::IsFailedPrecondition(status) && status.message() == raft::kNotLeader) return done(NotLeader());
+        done(absl::UnknownError("etcdserver: request timed out, leader transfer took too long"));
+      });
 }
 
 void MaintenanceHandlers::Downgrade(const Call& call, const etcdserverpb::DowngradeRequest&,

@@ -37,7 +37,7 @@ class MaintenanceHandlers {
   absl::StatusOr<std::shared_ptr<SnapshotPager>> Snapshot(const Call& call,
                                                           const etcdserverpb::SnapshotRequest& request) const;
 
-  // kUnimplemented, both.
+  // On the leader only; a target that has no vote is refused.
   void MoveLeader(const Call& call, const etcdserverpb::MoveLeaderRequest& request,
                   etcdserverpb::MoveLeaderResponse* response, Done done) const;
   void Downgrade(const Call& call, const etcdserverpb::DowngradeRequest& request,

@@ -9,7 +9,9 @@
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "google/protobuf/arena.h"
+#include "raft/membership.h"
 #include "server/apply/command_executor.h"
+#include "server/stored_membership.h"
 #include "storage/state/apply_batch.h"
 
 namespace keel::server {
@@ -33,6 +35,8 @@ class ApplierImpl final : public Applier {
   void SetLeadershipListener(std::function<void(raft::Role, raft::Term, raft::MemberId)> listener) override {
     listener_ = std::move(listener);
   }
+
+  void SetMemberEvents(MemberEvents events) override { member_events_ = std::move(events); }
 
   std::string IncomingSnapshotDir(const raft::SnapshotMeta& meta) const override {
     return absl::StrCat(options_.incoming_dir, "/snapshot-", meta.last.term.value(), "-", meta.last.index.value());
@@ -62,6 +66,7 @@ class ApplierImpl final : public Applier {
         leases_->OnRevoked(std::get<storage::LeaseId>(change));
       }
     }
+    if (effects.members && member_events_.applied) member_events_.applied();
     for (Completion& completion : completions) {
       proposer_->Complete(completion.request_id, std::move(completion.result));
     }
@@ -71,15 +76,30 @@ class ApplierImpl final : public Applier {
 
   absl::Status Install(const raft::SnapshotMeta& meta) override {
     KEEL_RETURN_IF_ERROR(store_->Install(IncomingSnapshotDir(meta)));
+    if (FromStored(store_->membership()) != meta.membership) {
+      return absl::DataLossError(absl::StrCat("the snapshot at entry ", meta.last.index.value(),
+                                              " holds another membership than was told with it; remove the data "
+                                              "directory and let this member rejoin"));
+    }
     executor_.Reload();
     KEEL_LOG_INFO("installed a snapshot",
                   {{"index", meta.last.index}, {"term", meta.last.term}, {"revision", store_->current_revision()}});
     watch_->OnStateReplaced();
     leases_->OnStateReplaced();
+    if (member_events_.applied) member_events_.applied();
     return absl::OkStatus();
   }
 
   raft::Index DurableApplied() const override { return raft::Index{store_->durable_applied().index}; }
+
+  void OnMembershipAppended(const raft::Entry& entry) override {
+    if (!member_events_.appended) return;
+    // What cannot be read is left to Apply to refuse.
+    auto change = raft::DecodeMembershipEntry(entry.payload.view());
+    command::MembershipContext context;
+    if (!change.ok() || !context.ParseFromString(change->context)) return;
+    member_events_.appended(entry.id.index, MembersOf(context));
+  }
 
   void OnLeadership(raft::Role role, raft::Term term, raft::MemberId leader) override {
     proposer_->OnLeadership(role, term, leader);
@@ -114,12 +134,53 @@ class ApplierImpl final : public Applier {
         if (waiting) completions->push_back({command->request_id(), std::move(result)});
         break;
       }
+      case raft::EntryType::kMembership:
+        KEEL_RETURN_IF_ERROR(ApplyMembership(entry, batch, completions));
+        effects->members = true;
+        break;
       default:
         return absl::FailedPreconditionError(absl::StrCat("entry ", position.index, " is of a type (",
                                                           static_cast<int>(entry.type),
                                                           ") that this version does not know"));
     }
     batch->EndEntry();
+    return absl::OkStatus();
+  }
+
+  static std::vector<storage::MemberRecord> MembersOf(const command::MembershipContext& context) {
+    std::vector<storage::MemberRecord> members;
+    for (const etcdserverpb::Member& member : context.members()) {
+      members.push_back({.id = member.id(),
+                         .name = {},
+                         .peer_urls = {member.peerurls().begin(), member.peerurls().end()},
+                         .client_urls = {},
+                         .learner = member.islearner()});
+    }
+    return members;
+  }
+
+  absl::Status ApplyMembership(const raft::Entry& entry, storage::ApplyBatch* batch,
+                               std::vector<Completion>* completions) {
+    const uint64_t index = entry.id.index.value();
+    const absl::StatusOr<raft::MembershipEntry> decoded = raft::DecodeMembershipEntry(entry.payload.view());
+    if (!decoded.ok()) {
+      return absl::DataLossError(
+          absl::StrCat("entry ", index, " does not hold a membership: ", decoded.status().message()));
+    }
+    const raft::MembershipEntry& change = *decoded;
+    command::MembershipContext context;
+    if (!context.ParseFromString(change.context)) {
+      return absl::DataLossError(absl::StrCat("entry ", index, " does not hold a membership context"));
+    }
+    batch->SetMembership(ToStored(change.membership), MembersOf(context));
+    KEEL_LOG_INFO("membership changed", {{"index", index},
+                                         {"voters", change.membership.voters.size()},
+                                         {"outgoing-voters", change.membership.outgoing_voters.size()},
+                                         {"learners", change.membership.learners.size()}});
+    // The entry that leaves a joint configuration may come without the context of the one that entered it.
+    if (context.request_id() != 0) changing_ = context.request_id();
+    if (change.membership.is_joint() || changing_ == 0) return absl::OkStatus();
+    completions->push_back({std::exchange(changing_, 0), ApplyResult{.revision = batch->revision().value()}});
     return absl::OkStatus();
   }
 
@@ -144,8 +205,10 @@ class ApplierImpl final : public Applier {
   WatchHub* const watch_;
   LeaseKeeper* const leases_;
   std::function<void(raft::Role, raft::Term, raft::MemberId)> listener_;
+  MemberEvents member_events_;
 
   CommandExecutor executor_;
+  uint64_t changing_ = 0;  // The request whose membership change is applied but for the leaving of its joint half.
   std::vector<char> arena_block_;
   // Shared with the proposal's completion, which may come after this object's end.
   const std::shared_ptr<std::atomic<bool>> raising_ = std::make_shared<std::atomic<bool>>(false);

@@ -33,6 +33,14 @@ class Applier : public raft::StateMachine {
   static std::unique_ptr<Applier> Create(const Options& options, storage::StateStore* store, Proposer* proposer,
                                          WatchHub* watch, LeaseKeeper* leases);
 
+  // Both for what follows from membership. Before the node starts.
+  struct MemberEvents {
+    // The log has a membership entry, not committed yet, that brings these members or these peer URLs. Raft thread.
+    std::function<void(raft::Index index, const std::vector<storage::MemberRecord>& members)> appended;
+    // The state's members are others, or say other things of themselves. Apply thread.
+    std::function<void()> applied;
+  };
+  virtual void SetMemberEvents(MemberEvents events) = 0;
   // Called on the raft thread after the parts have been told; for metrics and logs. Before the node starts.
   virtual void SetLeadershipListener(std::function<void(raft::Role, raft::Term, raft::MemberId)> listener) = 0;
   // Directory of the complete, verified snapshot that stands for `meta`; also where the peer side must put it.

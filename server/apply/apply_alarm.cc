@@ -51,6 +51,7 @@ absl::Status CommandExecutor::Alarm(const etcdserverpb::AlarmRequest& request, S
 }
 
 absl::Status CommandExecutor::MemberAttributes(const command::MemberAttributes& attributes, Step* step) {
+  step->effects->members = true;
   return step->batch->SetMemberAttributes(
       attributes.member_id(), attributes.name(),
       std::vector<std::string>(attributes.client_urls().begin(), attributes.client_urls().end()),

@@ -23,6 +23,7 @@ struct ApplyEffects {
 
   std::vector<LeaseChange> leases;  // In order.
   bool over_quota = false;          // A write found this member over its quota.
+  bool members = false;             // Who the members are, or what they say of themselves, has changed.
 };
 
 // Owned by the apply thread.

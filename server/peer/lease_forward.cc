@@ -133,7 +133,8 @@ void LeaseForwardClient::Unregister(grpc::ClientContext* context) {
   calls_.erase(context);
 }
 
-void LeaseForwardClient::Renew(PeerChannels* channels, std::vector<storage::LeaseId> ids, absl::Time deadline,
+void LeaseForwardClient::Renew(std::shared_ptr<PeerChannels> channels, std::vector<storage::LeaseId> ids,
+                               absl::Time deadline,
                                absl::AnyInvocable<void(absl::StatusOr<std::vector<int64_t>>)> done) {
   auto call = std::make_shared<Call<peer::RenewRequest, peer::RenewResponse>>();
   if (!Register(&call->context)) {
@@ -162,7 +163,7 @@ void LeaseForwardClient::Renew(PeerChannels* channels, std::vector<storage::Leas
       });
 }
 
-void LeaseForwardClient::TimeToLive(PeerChannels* channels, storage::LeaseId id, absl::Time deadline,
+void LeaseForwardClient::TimeToLive(std::shared_ptr<PeerChannels> channels, storage::LeaseId id, absl::Time deadline,
                                     absl::AnyInvocable<void(absl::StatusOr<LeaseTimeToLive>)> done) {
   auto call = std::make_shared<Call<peer::TimeToLiveRequest, peer::TimeToLiveResponse>>();
   if (!Register(&call->context)) {

@@ -41,9 +41,9 @@ class LeaseForwardClient {
   explicit LeaseForwardClient(uint64_t cluster_id) : cluster_id_(cluster_id) {}
   ~LeaseForwardClient() { Stop(); }
 
-  void Renew(PeerChannels* channels, std::vector<storage::LeaseId> ids, absl::Time deadline,
+  void Renew(std::shared_ptr<PeerChannels> channels, std::vector<storage::LeaseId> ids, absl::Time deadline,
              absl::AnyInvocable<void(absl::StatusOr<std::vector<int64_t>>)> done);
-  void TimeToLive(PeerChannels* channels, storage::LeaseId id, absl::Time deadline,
+  void TimeToLive(std::shared_ptr<PeerChannels> channels, storage::LeaseId id, absl::Time deadline,
                   absl::AnyInvocable<void(absl::StatusOr<LeaseTimeToLive>)> done);
 
   // Cancels what is under way, whose `done` is then called with an error, and waits for it. Idempotent.

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/grpc_status.h"
 #include "base/log.h"
 #include "raft/wire.h"
@@ -25,8 +26,9 @@ constexpr size_t kFrameSlackBytes = 64u << 10;
 constexpr absl::Duration kRetryDelayMin = absl::Milliseconds(50);
 // The channel paces the real attempts to connect; asking it costs little.
 constexpr absl::Duration kRetryDelayMax = absl::Milliseconds(100);
-// A peer that refuses us needs a person, not haste.
+// A peer that refuses us needs a person, not haste; one that does not know us yet is about to.
 constexpr absl::Duration kRefusedDelay = absl::Seconds(1);
+constexpr absl::Duration kStrangerDelay = absl::Milliseconds(100);
 
 }  // namespace
 
@@ -62,6 +64,7 @@ class PeerLink::Stream final : public grpc::ClientBidiReactor<raftpb::PeerFrame,
 
   bool broken = false;  // Guarded by the link's lock, as is `accepted`.
   bool accepted = false;
+  bool is_stranger = false;
 
  private:
   void OnReadDone(bool ok) override {
@@ -69,7 +72,11 @@ class PeerLink::Stream final : public grpc::ClientBidiReactor<raftpb::PeerFrame,
       link_.OnBroken(this);
       return;
     }
-    link_.OnAccepted(this);
+    if (ack_.refusal() == raftpb::PeerAck::NONE) {
+      link_.OnAccepted(this);
+    } else {
+      link_.OnRefused(this, ack_);
+    }
     StartRead(&ack_);
   }
   void OnWriteDone(bool ok) override { link_.OnWritten(this, ok); }
@@ -84,8 +91,8 @@ class PeerLink::Stream final : public grpc::ClientBidiReactor<raftpb::PeerFrame,
   size_t writing_messages_ = 0;
 };
 
-PeerLink::PeerLink(const PeerLinkOptions& options, const PeerIdentity* identity, std::function<void()> unreachable)
-    : options_(options), identity_(*identity), unreachable_(std::move(unreachable)), retry_delay_(kRetryDelayMin) {
+PeerLink::PeerLink(const PeerLinkOptions& options, const PeerIdentity* identity, PeerLinkEvents events)
+    : options_(options), identity_(*identity), events_(std::move(events)), retry_delay_(kRetryDelayMin) {
   KEEL_CHECK(!options_.urls.empty()) << "member " << options_.peer << " has no peer URLs";
   for (const Url& url : options_.urls) {
     stubs_.push_back(raftpb::RaftTransport::NewStub(DialPeer(url, options_.message_bytes_max)));
@@ -147,7 +154,7 @@ void PeerLink::Send(std::vector<raft::Message> messages) {
     if (writer_ == Writer::kIdle && TakeFrame(&frame)) stream = stream_.get();
   }
   if (stream != nullptr) stream->Write(frame);
-  if (tell) unreachable_();
+  if (tell) events_.unreachable();
 }
 
 bool PeerLink::TakeFrame(std::vector<raft::Message>* messages) {
@@ -182,9 +189,18 @@ void PeerLink::OnAccepted(Stream* stream) {
     in_episode_ = false;
     retry_delay_ = kRetryDelayMin;
     last_error_.clear();
-    connected_.store(true, std::memory_order_relaxed);
+    connected_since_ = Clock::Real().Now();
   }
-  KEEL_LOG_INFO("peer stream established", {{"member", identity_.self}, {"peer", options_.peer}});
+  KEEL_LOG_INFO("peer stream established", {{"member", identity_.self()}, {"peer", options_.peer}});
+}
+
+void PeerLink::OnRefused(Stream* stream, const raftpb::PeerAck& ack) {
+  {
+    absl::MutexLock lock(&mu_);
+    if (state_ == State::kStopped) return;
+    stream->is_stranger = ack.refusal() == raftpb::PeerAck::STRANGER;
+  }
+  events_.refused(ack.refusal(), ack.reason());
 }
 
 void PeerLink::OnWritten(Stream* stream, bool ok) {
@@ -215,14 +231,14 @@ void PeerLink::OnBroken(Stream* stream) {
   {
     absl::MutexLock lock(&mu_);
     stream->broken = true;
-    connected_.store(false, std::memory_order_relaxed);
+    connected_since_ = absl::InfiniteFuture();
     if (writer_ == Writer::kIdle) {
       writer_ = Writer::kEnded;
       release = true;
     }
     if (state_ != State::kStopped) tell = BeginEpisode();
   }
-  if (tell) unreachable_();
+  if (tell) events_.unreachable();
   if (release) stream->Release();
 }
 
@@ -231,21 +247,26 @@ void PeerLink::OnStreamDone(Stream* stream, const absl::Status& status) {
   const bool refused = absl::IsFailedPrecondition(status);
   const std::string error = refused ? std::string(status.message()) : std::string("unreachable");
   bool log = false;
+  bool broken = false;
   {
     absl::MutexLock lock(&mu_);
     KEEL_CHECK(stream == stream_.get() && writer_ == Writer::kEnded);
-    if (state_ != State::kStopped) log = stream->accepted || error != last_error_;
+    if (state_ != State::kStopped) {
+      log = stream->accepted || error != last_error_;
+      broken = stream->accepted && !refused;
+    }
   }
+  if (broken) events_.broken();
   if (log) {
     KEEL_LOG_WARN(stream->accepted ? "peer stream lost" : "peer not reachable",
-                  {{"member", identity_.self}, {"peer", options_.peer}, {"error", status}});
+                  {{"member", identity_.self()}, {"peer", options_.peer}, {"error", status}});
   }
   std::unique_ptr<Stream> ended;
   absl::MutexLock lock(&mu_);
   ended = std::move(stream_);  // From here on a stop no longer waits for us.
   if (state_ == State::kStopped) return;
   ClearQueue();
-  if (ended->accepted) {
+  if (ended->accepted && !refused) {
     state_ = State::kOpening;
     DialLater(absl::ZeroDuration());
     return;
@@ -253,7 +274,7 @@ void PeerLink::OnStreamDone(Stream* stream, const absl::Status& status) {
   state_ = State::kUnreachable;
   last_error_ = error;
   ++attempt_;
-  DialLater(refused ? kRefusedDelay : retry_delay_);
+  DialLater(ended->is_stranger ? kStrangerDelay : refused ? kRefusedDelay : retry_delay_);
   retry_delay_ = std::min(retry_delay_ * 2, kRetryDelayMax);
 }
 
@@ -261,10 +282,20 @@ void PeerLink::BeginStop() {
   absl::MutexLock lock(&mu_);
   if (state_ == State::kStopped) return;
   state_ = State::kStopped;
-  connected_.store(false, std::memory_order_relaxed);
+  connected_since_ = absl::InfiniteFuture();
   ClearQueue();
   if (alarm_ != nullptr) alarm_->Cancel();
   if (stream_ != nullptr) stream_->Cancel();
+}
+
+absl::Time PeerLink::connected_since() const {
+  absl::ReaderMutexLock lock(&mu_);
+  return connected_since_;
+}
+
+bool PeerLink::stopped() const {
+  absl::ReaderMutexLock lock(&mu_);
+  return state_ == State::kStopped && stream_ == nullptr && alarms_ == 0;
 }
 
 void PeerLink::AwaitStopped() {

@@ -30,17 +30,26 @@ struct PeerLinkOptions {
   size_t message_bytes_max = 0;
 };
 
+// What a link has to tell. Called without locks held, on any thread that sends or on gRPC's; none may block.
+struct PeerLinkEvents {
+  // Once per episode: the stream broke, the peer cannot be dialled, the queue ran over.
+  std::function<void()> unreachable;
+  // A stream that the peer had accepted has ended, not by our doing.
+  std::function<void()> broken;
+  // The peer does not want us.
+  std::function<void(raftpb::PeerAck::Refusal refusal, const std::string& reason)> refused;
+};
+
 // Raft messages to one peer, over one stream that is dialled again, soon and for ever, when it breaks.
 //
 // What has queued since the last write leaves as one frame. While a stream is up, or being opened for the first time,
 // messages queue up to the bounds; beyond them, and while the peer cannot be reached, they are dropped: Raft sends
 // again, and old messages are worth nothing to a peer that comes back.
 //
-// Thread-safe. `unreachable` is called once per episode (the stream broke, the peer cannot be dialled, the queue ran
-// over), on any thread that sends or on gRPC's, without locks held.
+// Thread-safe.
 class PeerLink {
  public:
-  PeerLink(const PeerLinkOptions& options, const PeerIdentity* identity, std::function<void()> unreachable);
+  PeerLink(const PeerLinkOptions& options, const PeerIdentity* identity, PeerLinkEvents events);
   // REQUIRES: stopped, if started.
   ~PeerLink();
 
@@ -55,9 +64,14 @@ class PeerLink {
   // In two steps so that many links end together: the first cancels, the second blocks until nothing runs.
   void BeginStop();
   void AwaitStopped();
+  // After BeginStop: AwaitStopped would not block.
+  bool stopped() const;
 
   raft::MemberId peer() const { return options_.peer; }
-  bool connected() const { return connected_.load(std::memory_order_relaxed); }
+  const std::vector<Url>& urls() const { return options_.urls; }
+  bool connected() const { return connected_since() != absl::InfiniteFuture(); }
+  // Since when the peer has taken our messages without a break; InfiniteFuture: it does not. By Clock::Real().
+  absl::Time connected_since() const;
   uint64_t sent_bytes() const { return sent_bytes_.load(std::memory_order_relaxed); }
   uint64_t sent_failures() const { return sent_failures_.load(std::memory_order_relaxed); }
 
@@ -78,6 +92,7 @@ class PeerLink {
 
   // From the stream, on gRPC's threads.
   void OnAccepted(Stream* stream);
+  void OnRefused(Stream* stream, const raftpb::PeerAck& ack);
   void OnWritten(Stream* stream, bool ok);
   void OnBroken(Stream* stream);
   void OnStreamDone(Stream* stream, const absl::Status& status);
@@ -90,7 +105,7 @@ class PeerLink {
 
   const PeerLinkOptions options_;
   const PeerIdentity& identity_;
-  const std::function<void()> unreachable_;
+  const PeerLinkEvents events_;
   std::vector<std::unique_ptr<raftpb::RaftTransport::Stub>> stubs_;  // One per URL.
 
   mutable absl::Mutex mu_;
@@ -106,7 +121,7 @@ class PeerLink {
   std::deque<raft::Message> queue_ ABSL_GUARDED_BY(mu_);
   size_t queue_bytes_ ABSL_GUARDED_BY(mu_) = 0;
 
-  std::atomic<bool> connected_{false};
+  absl::Time connected_since_ ABSL_GUARDED_BY(mu_) = absl::InfiniteFuture();
   std::atomic<uint64_t> sent_bytes_{0};
   std::atomic<uint64_t> sent_failures_{0};
 };

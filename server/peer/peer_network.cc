@@ -10,34 +10,30 @@
 #include <system_error>
 #include <utility>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
+#include "base/log.h"
 #include "base/status_macros.h"
 #include "server/peer/delivery.h"
 #include "server/peer/lease_forward.h"
+#include "server/peer/member_forward.h"
 #include "server/peer/peer_channel.h"
 #include "server/peer/peer_identity.h"
 #include "server/peer/peer_link.h"
 #include "server/peer/peer_listener.h"
+#include "server/peer/peer_probe.h"
 #include "server/peer/peer_service.h"
 #include "server/peer/snapshot_sender.h"
 
 namespace keel::server {
 namespace {
 
-PeerIdentity IdentityOf(const PeerNetworkOptions& options) {
-  PeerIdentity identity{.cluster_id = options.cluster_id, .self = options.self, .peers = {}};
-  for (const PeerAddress& peer : options.peers) identity.peers.push_back(peer.id);
-  std::sort(identity.peers.begin(), identity.peers.end());
-  return identity;
-}
-
-raft::Membership MembershipOf(const PeerIdentity& identity) {
-  raft::Membership membership;
-  membership.voters = identity.peers;
-  membership.voters.insert(std::lower_bound(membership.voters.begin(), membership.voters.end(), identity.self),
-                           identity.self);
-  return membership;
+PeerSelf SelfOf(const PeerNetworkOptions& options) {
+  return {.cluster_id = options.cluster_id,
+          .id = options.self,
+          .directory = options.directory,
+          .process = options.process,
+          .recovered = options.recovered,
+          .peer_urls = options.peer_urls};
 }
 
 absl::Status Check(const PeerNetworkOptions& options) {
@@ -75,26 +71,15 @@ absl::Status PrepareScratchDir(const std::string& dir) {
 class PeerNetworkImpl final : public PeerNetwork {
  public:
   PeerNetworkImpl(const PeerNetworkOptions& options, storage::StateStore* store)
-      : identity_(IdentityOf(options)),
-        raft_service_(&identity_, &delivery_),
+      : options_(options),
+        identity_(SelfOf(options)),
+        raft_service_(&identity_, &delivery_, [this](const PeerAddress& peer, uint64_t index) { Expect(peer, index); }),
         lease_service_(options.cluster_id, &delivery_),
         lease_client_(options.cluster_id),
-        snapshots_({.scratch_dir = options.scratch_dir,
-                    .chunk_bytes = options.snapshot_chunk_bytes,
-                    .membership = MembershipOf(identity_)},
-                   &identity_, store, &delivery_) {
-    for (const PeerAddress& peer : options.peers) {
-      auto link = std::make_unique<PeerLink>(
-          PeerLinkOptions{.peer = peer.id,
-                          .urls = peer.urls,
-                          .queue_bytes_max = options.queue_bytes_max,
-                          .queue_messages_max = options.queue_messages_max,
-                          .message_bytes_max = options.message_bytes_max},
-          &identity_,
-          [this, id = peer.id] { delivery_.WithNode([id](raft::Node& node) { node.ReportUnreachable(id); }); });
-      peers_.emplace(peer.id, Peer{.link = std::move(link),
-                                   .channels = std::make_unique<PeerChannels>(peer.urls, options.message_bytes_max)});
-    }
+        member_service_(&identity_, store),
+        snapshots_({.scratch_dir = options.scratch_dir, .chunk_bytes = options.snapshot_chunk_bytes}, &identity_, store,
+                   &delivery_) {
+    if (options.joining) identity_.SetJoining();
   }
 
   ~PeerNetworkImpl() override { Stop(); }
@@ -111,6 +96,7 @@ class PeerNetworkImpl final : public PeerNetwork {
     builder.SetMaxSendMessageSize(static_cast<int>(options.message_bytes_max));
     builder.RegisterService(&raft_service_);
     builder.RegisterService(&lease_service_);
+    builder.RegisterService(&member_service_);
     for (grpc::Service* service : options.services) builder.RegisterService(service);
     std::vector<int> ports(options.listen.size(), 0);
     for (size_t i = 0; i < options.listen.size(); ++i) {
@@ -126,9 +112,15 @@ class PeerNetworkImpl final : public PeerNetwork {
     return absl::OkStatus();
   }
 
+  // Who calls as soon as this member listens must be known by then.
+  void MeetPeers() {
+    for (const PeerAddress& peer : options_.peers) identity_.Expect(peer.id, 0);
+    if (options_.book.has_value()) identity_.SetBook(*options_.book);
+  }
+
   void Dial() {
-    for (auto& [id, peer] : peers_) peer.link->Start();
-    dialled_ = true;
+    for (const PeerAddress& peer : options_.peers) Expect(peer, 0);
+    if (options_.book.has_value()) SetBook(*options_.book);
   }
 
   // --- raft::Transport
@@ -147,30 +139,30 @@ class PeerNetworkImpl final : public PeerNetwork {
   }
 
   void SendSnapshot(raft::MemberId follower, raft::Term term) override {
-    auto peer = peers_.find(follower);
-    if (peer == peers_.end()) {
+    const std::shared_ptr<PeerChannels> channels = ChannelsTo(follower);
+    if (channels == nullptr) {
       delivery_.WithNode([&](raft::Node& node) {
         node.ReportSnapshotSent(follower, absl::NotFoundError("no such peer"), raft::EntryId());
       });
       return;
     }
-    snapshots_.Send(follower, term, peer->second.channels.get());
+    snapshots_.Send(follower, term, channels);
   }
 
   // --- LeaseForwarder
 
   void Renew(raft::MemberId leader, std::vector<storage::LeaseId> ids, absl::Time deadline,
              absl::AnyInvocable<void(absl::StatusOr<std::vector<int64_t>>)> done) override {
-    auto peer = peers_.find(leader);
-    if (peer == peers_.end()) return done(absl::UnavailableError("etcdserver: no leader"));
-    lease_client_.Renew(peer->second.channels.get(), std::move(ids), deadline, std::move(done));
+    const std::shared_ptr<PeerChannels> channels = ChannelsTo(leader);
+    if (channels == nullptr) return done(absl::UnavailableError("etcdserver: no leader"));
+    lease_client_.Renew(channels, std::move(ids), deadline, std::move(done));
   }
 
   void TimeToLive(raft::MemberId leader, storage::LeaseId id, absl::Time deadline,
                   absl::AnyInvocable<void(absl::StatusOr<LeaseTimeToLive>)> done) override {
-    auto peer = peers_.find(leader);
-    if (peer == peers_.end()) return done(absl::UnavailableError("etcdserver: no leader"));
-    lease_client_.TimeToLive(peer->second.channels.get(), id, deadline, std::move(done));
+    const std::shared_ptr<PeerChannels> channels = ChannelsTo(leader);
+    if (channels == nullptr) return done(absl::UnavailableError("etcdserver: no leader"));
+    lease_client_.TimeToLive(channels, id, deadline, std::move(done));
   }
 
   // --- PeerNetwork
@@ -179,7 +171,72 @@ class PeerNetworkImpl final : public PeerNetwork {
     delivery_.Attach(node, leases, std::move(incoming_dir));
   }
 
+  void SetChangeTarget(MemberChangeTarget* target) override {
+    member_service_.SetTarget(target);
+    if (target == nullptr) member_client_.Stop();
+  }
+
+  void SetRefusalListener(
+      std::function<void(raftpb::PeerAck::Refusal refusal, const std::string& reason)> refused) override {
+    absl::MutexLock lock(&mu_);
+    refused_ = std::move(refused);
+  }
+
+  void SetBook(const PeerBook& book) override {
+    identity_.SetBook(book);
+    absl::MutexLock lock(&mu_);
+    if (stopped_) return;
+    std::map<raft::MemberId, std::vector<Url>> wanted;
+    for (const storage::MemberRecord& member : book.members) {
+      const raft::MemberId id(member.id);
+      if (id == identity_.self()) continue;
+      std::vector<Url> urls = UsableUrls(member.peer_urls);
+      if (urls.empty()) {
+        KEEL_LOG_ERROR("a member has no peer URL that can be dialled; update it", {{"peer", id}});
+        continue;
+      }
+      wanted[id] = std::move(urls);
+    }
+    for (auto it = peers_.begin(); it != peers_.end();) {
+      const auto still = wanted.find(it->first);
+      // Expected by a later entry than the book knows, perhaps at another address.
+      const bool ahead = it->second.expected > book.applied;
+      if (ahead || (still != wanted.end() && still->second == it->second.link->urls())) {
+        ++it;
+        continue;
+      }
+      Retire(std::move(it->second));
+      it = peers_.erase(it);
+    }
+    for (auto& [id, urls] : wanted) Add({.id = id, .urls = std::move(urls)}, 0);
+    DropQuiet();
+  }
+
+  void Expect(const PeerAddress& peer, uint64_t index) override {
+    identity_.Expect(peer.id, index);
+    absl::MutexLock lock(&mu_);
+    if (stopped_ || peer.id == identity_.self() || identity_.IsRemoved(peer.id)) return;
+    auto found = peers_.find(peer.id);
+    if (found != peers_.end() && found->second.link->urls() == peer.urls) {
+      found->second.expected = std::max(found->second.expected, index);
+      return;
+    }
+    if (found != peers_.end()) {
+      Retire(std::move(found->second));
+      peers_.erase(found);
+    }
+    Add(peer, index);
+  }
+
+  absl::StatusOr<peer::ChangeResponse> ForwardChange(raft::MemberId leader, peer::ChangeRequest request,
+                                                     absl::Time deadline) override {
+    const std::shared_ptr<PeerChannels> channels = ChannelsTo(leader);
+    if (channels == nullptr) return NotLeaderError();
+    return member_client_.Change(channels, std::move(request), deadline);
+  }
+
   std::vector<PeerCounters> counters() const override {
+    absl::ReaderMutexLock lock(&mu_);
     std::vector<PeerCounters> all;
     for (const auto& [id, peer] : peers_) {
       all.push_back({.peer = id,
@@ -188,28 +245,42 @@ class PeerNetworkImpl final : public PeerNetwork {
                      .sent_failures = peer.link->sent_failures(),
                      .connected = peer.link->connected()});
     }
-    std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.peer < b.peer; });
     return all;
   }
 
   int connected() const override {
+    absl::ReaderMutexLock lock(&mu_);
     return static_cast<int>(
         std::count_if(peers_.begin(), peers_.end(), [](const auto& p) { return p.second.link->connected(); }));
   }
 
+  absl::Time connected_since(raft::MemberId peer) const override {
+    absl::ReaderMutexLock lock(&mu_);
+    const auto found = peers_.find(peer);
+    return found == peers_.end() ? absl::InfiniteFuture() : found->second.link->connected_since();
+  }
+
   uint64_t refused_messages() const override { return raft_service_.refused_messages(); }
+  uint64_t refused_callers() const override { return raft_service_.refused_callers(); }
 
   void Stop() override {
-    absl::MutexLock lock(&stop_mu_);
-    if (stopped_) return;
-    stopped_ = true;
-    for (auto& [id, peer] : peers_) peer.link->BeginStop();
+    absl::MutexLock stop_lock(&stop_mu_);
+    std::vector<std::shared_ptr<PeerLink>> links;
+    {
+      absl::MutexLock lock(&mu_);
+      if (stopped_) return;
+      stopped_ = true;
+      links = std::move(retired_);
+      for (auto& [id, peer] : peers_) links.push_back(peer.link);
+    }
+    for (const auto& link : links) link->BeginStop();
+    probe_.Stop();
     raft_service_.Stop();
     snapshots_.Stop();  // Still reports how its transfers ended.
-    if (dialled_) {
-      for (auto& [id, peer] : peers_) peer.link->AwaitStopped();
-    }
+    for (const auto& link : links) link->AwaitStopped();
     lease_client_.Stop();
+    member_client_.Stop();
+    member_service_.SetTarget(nullptr);
     if (server_ != nullptr) {
       server_->Shutdown(std::chrono::system_clock::now());
       server_->Wait();
@@ -218,28 +289,96 @@ class PeerNetworkImpl final : public PeerNetwork {
   }
 
  private:
+  // Shared with those who are using them while they are retired.
   struct Peer {
-    std::unique_ptr<PeerLink> link;
-    std::unique_ptr<PeerChannels> channels;
+    std::shared_ptr<PeerLink> link;
+    std::shared_ptr<PeerChannels> channels;
+    uint64_t expected = 0;  // By this log entry, if that is not applied yet.
   };
 
-  void SendTo(raft::MemberId to, std::vector<raft::Message> messages) {
-    auto peer = peers_.find(to);
-    if (peer != peers_.end()) peer->second.link->Send(std::move(messages));
+  void Add(const PeerAddress& peer, uint64_t expected) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    if (peers_.contains(peer.id) || peer.urls.empty()) return;
+    const raft::MemberId id = peer.id;
+    auto link = std::make_shared<PeerLink>(
+        PeerLinkOptions{.peer = id,
+                        .urls = peer.urls,
+                        .queue_bytes_max = options_.queue_bytes_max,
+                        .queue_messages_max = options_.queue_messages_max,
+                        .message_bytes_max = options_.message_bytes_max},
+        &identity_,
+        PeerLinkEvents{
+            .unreachable = [this, id] { delivery_.WithNode([id](raft::Node& node) { node.ReportUnreachable(id); }); },
+            .broken = [this, id, urls = peer.urls] { Probe(id, urls); },
+            .refused = [this](raftpb::PeerAck::Refusal refusal,
+                              const std::string& reason) { Refused(refusal, reason); }});
+    peers_[id] = {.link = link,
+                  .channels = std::make_shared<PeerChannels>(peer.urls, options_.message_bytes_max),
+                  .expected = expected};
+    link->Start();
   }
 
-  const PeerIdentity identity_;
+  void Retire(Peer peer) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    peer.link->BeginStop();
+    retired_.push_back(std::move(peer.link));
+  }
+
+  // Those that have come to rest since.
+  void DropQuiet() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    std::erase_if(retired_, [](const auto& link) { return link->stopped(); });
+  }
+
+  // A broken connection is a dead process, a dead machine or a dead network; the first can be told at once.
+  void Probe(raft::MemberId peer, const std::vector<Url>& urls) {
+    probe_.Ask(urls, [this, peer] {
+      KEEL_LOG_INFO("the process of a peer has ended", {{"member", identity_.self()}, {"peer", peer}});
+      delivery_.WithNode([peer](raft::Node& node) { node.ReportPeerDied(peer); });
+    });
+  }
+
+  void Refused(raftpb::PeerAck::Refusal refusal, const std::string& reason) {
+    std::function<void(raftpb::PeerAck::Refusal, const std::string&)> refused;
+    {
+      absl::ReaderMutexLock lock(&mu_);
+      refused = refused_;
+    }
+    if (refused) refused(refusal, reason);
+  }
+
+  std::shared_ptr<PeerChannels> ChannelsTo(raft::MemberId id) const {
+    absl::ReaderMutexLock lock(&mu_);
+    const auto found = peers_.find(id);
+    return found == peers_.end() ? nullptr : found->second.channels;
+  }
+
+  void SendTo(raft::MemberId to, std::vector<raft::Message> messages) {
+    std::shared_ptr<PeerLink> link;
+    {
+      absl::ReaderMutexLock lock(&mu_);
+      const auto found = peers_.find(to);
+      if (found != peers_.end()) link = found->second.link;
+    }
+    if (link != nullptr) link->Send(std::move(messages));
+  }
+
+  const PeerNetworkOptions options_;
+  PeerIdentity identity_;
   Delivery delivery_;
   PeerService raft_service_;
   LeaseForwardService lease_service_;
   LeaseForwardClient lease_client_;
+  MemberService member_service_;
+  MemberClient member_client_;
   SnapshotSender snapshots_;
-  absl::flat_hash_map<raft::MemberId, Peer> peers_;  // Fixed from the start.
+  PeerProbe probe_;
   std::unique_ptr<grpc::Server> server_;
-  bool dialled_ = false;
 
+  // Not held while a link calls back; links may be called under it.
+  mutable absl::Mutex mu_;
+  std::map<raft::MemberId, Peer> peers_ ABSL_GUARDED_BY(mu_);
+  std::vector<std::shared_ptr<PeerLink>> retired_ ABSL_GUARDED_BY(mu_);  // Until nothing of theirs runs any more.
+  std::function<void(raftpb::PeerAck::Refusal, const std::string&)> refused_ ABSL_GUARDED_BY(mu_);
+  bool stopped_ ABSL_GUARDED_BY(mu_) = false;
   absl::Mutex stop_mu_;
-  bool stopped_ ABSL_GUARDED_BY(stop_mu_) = false;
 };
 
 }  // namespace
@@ -249,6 +388,7 @@ absl::StatusOr<std::unique_ptr<PeerNetwork>> PeerNetwork::Start(const PeerNetwor
   KEEL_RETURN_IF_ERROR(Check(options));
   KEEL_RETURN_IF_ERROR(PrepareScratchDir(options.scratch_dir));
   auto network = std::make_unique<PeerNetworkImpl>(options, store);
+  network->MeetPeers();
   KEEL_RETURN_IF_ERROR(network->Listen(options));
   network->Dial();
   return network;

@@ -1,20 +1,27 @@
 #pragma once
 
 // The members' side of the network: raft messages, snapshots and lease forwarding between peers, over gRPC. Peers are
-// dialled at their peer URLs; every connection names cluster and member, and a stranger is refused.
+// dialled at their peer URLs; every connection names cluster and member, and a stranger is refused. Members come and go
+// while it runs.
 
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "base/url.h"
+#include "proto/peer.pb.h"
+#include "proto/raft.pb.h"
 #include "raft/node.h"
 #include "raft/transport.h"
 #include "server/lease/lease_keeper.h"
+#include "server/peer/peer_identity.h"
 #include "storage/state/state_store.h"
 
 namespace grpc {
@@ -23,15 +30,17 @@ class Service;
 
 namespace keel::server {
 
-struct PeerAddress {
-  raft::MemberId id;
-  std::vector<Url> urls;  // Tried in turn.
-};
-
 struct PeerNetworkOptions {
   uint64_t cluster_id = 0;
   raft::MemberId self;
-  std::vector<PeerAddress> peers;      // Without this member.
+  storage::DirectoryRecord directory = {};
+  uint64_t process = 0;                // Chosen at random by every process.
+  raft::EntryId recovered = {};        // Term and last index that this process found on its disk.
+  std::vector<std::string> peer_urls;  // This member's, for those who have not heard of it.
+  bool joining = false;                // Until SetBook, everybody of the cluster is welcome.
+
+  std::optional<PeerBook> book;        // The members, when they are known.
+  std::vector<PeerAddress> peers;      // Further ones, without this member; until SetBook.
   std::vector<Url> listen;             // --listen-peer-urls
   size_t queue_bytes_max = 64u << 20;  // Unsent messages to one peer; beyond it they are dropped.
   size_t queue_messages_max = 4096;
@@ -51,6 +60,15 @@ struct PeerCounters {
   bool connected = false;
 };
 
+// Carries out membership changes that other members' clients have asked for. Thread-safe; must not block.
+class MemberChangeTarget {
+ public:
+  virtual ~MemberChangeTarget() = default;
+  // kUnavailable "not leader": nothing was done.
+  virtual void ChangeAsLeader(peer::ChangeRequest request, absl::Time deadline,
+                              absl::AnyInvocable<void(absl::StatusOr<peer::ChangeResponse>)> done) = 0;
+};
+
 class PeerNetwork : public raft::Transport, public LeaseForwarder {
  public:
   // Listens and starts dialling. kUnavailable "listen tcp ADDRESS: bind: address already in use" and the like.
@@ -62,12 +80,33 @@ class PeerNetwork : public raft::Transport, public LeaseForwarder {
   // Where to deliver. `incoming_dir` tells where the data of a received snapshot is put before it is offered.
   virtual void Attach(raft::Node* node, LeaseKeeper* leases,
                       std::function<std::string(const raft::SnapshotMeta&)> incoming_dir) = 0;
+  // Null: nobody any more, and calls of ForwardChange end.
+  virtual void SetChangeTarget(MemberChangeTarget* target) = 0;
+  // `refused` is told of every peer's refusal of this member; on any thread, must not block. Once, soon after the
+  // start: earlier refusals are repeated by the peers.
+  virtual void SetRefusalListener(
+      std::function<void(raftpb::PeerAck::Refusal refusal, const std::string& reason)> refused) = 0;
+
+  // These are the members from now on: links come, go and change their address. A removed member's connections end.
+  virtual void SetBook(const PeerBook& book) = 0;
+  // Log entry `index`, not applied yet, makes it a member or gives it this address: dialled there and welcome at once;
+  // a book from `index` or later decides.
+  virtual void Expect(const PeerAddress& peer, uint64_t index) = 0;
+
+  // Asks `leader` to carry out a change; blocks. kUnavailable "not leader": nothing was done. Other kUnavailable and
+  // kDeadlineExceeded: the outcome is unknown.
+  virtual absl::StatusOr<peer::ChangeResponse> ForwardChange(raft::MemberId leader, peer::ChangeRequest request,
+                                                             absl::Time deadline) = 0;
 
   virtual std::vector<PeerCounters> counters() const = 0;
   // How many peers have an open stream from us.
   virtual int connected() const = 0;
+  // Since when, without a break; InfiniteFuture: there is none. By Clock::Real().
+  virtual absl::Time connected_since(raft::MemberId peer) const = 0;
   // Messages from peers that were malformed or not theirs to send.
   virtual uint64_t refused_messages() const = 0;
+  // Connections from callers that are no members, or not any more, or not of this cluster.
+  virtual uint64_t refused_callers() const = 0;
 
   // Closes connections and listeners; idempotent, blocks.
   virtual void Stop() = 0;

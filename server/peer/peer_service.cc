@@ -13,7 +13,8 @@
 
 namespace keel::server {
 
-// One stream from a peer. Reads are its engine; the only write is the PeerAck. Deletes itself.
+// One stream from a peer. Reads are its engine; what is written is the PeerAck, and a refusal when the peer stops being
+// welcome. Deletes itself.
 class PeerService::IncomingStream final : public grpc::ServerBidiReactor<raftpb::PeerFrame, raftpb::PeerAck> {
  public:
   explicit IncomingStream(PeerService* service) : service_(*service) { ReadNext(); }
@@ -29,33 +30,48 @@ class PeerService::IncomingStream final : public grpc::ServerBidiReactor<raftpb:
       return;
     }
     if (traffic_ == nullptr) {
-      absl::Status status = Greet();
-      if (!status.ok()) {
-        KEEL_LOG_WARN("peer stream refused", {{"member", service_.identity_.self}, {"error", status}});
-        End(ToGrpc(status));
-        return;
-      }
+      const PeerIdentity::Verdict verdict = service_.Greet(frame_.hello());
+      if (!verdict.accepted()) return Refuse(frame_.hello(), verdict);
+      Welcome();
+    } else if (const uint64_t epoch = service_.identity_.epoch(); epoch != epoch_) {
+      // Who is a member has changed under the stream.
+      epoch_ = epoch;
+      const PeerIdentity::Verdict verdict = service_.identity_.Judge(hello_);
+      if (!verdict.accepted()) return Refuse(hello_, verdict);
     }
-    traffic_->received_bytes.fetch_add(frame_.ByteSizeLong(), std::memory_order_relaxed);
-    absl::Status status = service_.DeliverFrame(traffic_->peer, &frame_);
+    traffic_->fetch_add(frame_.ByteSizeLong(), std::memory_order_relaxed);
+    absl::Status status = service_.DeliverFrame(hello_, &frame_);
     if (!status.ok() && !std::exchange(complained_, true)) {
       KEEL_LOG_ERROR("refused a message from a peer",
-                     {{"member", service_.identity_.self}, {"peer", traffic_->peer}, {"error", status}});
+                     {{"member", service_.identity_.self()}, {"peer", hello_.from()}, {"error", status}});
     }
     ReadNext();
   }
 
-  absl::Status Greet() {
-    absl::Status status = service_.identity_.Check(frame_.hello());
-    if (!status.ok()) return status;
-    traffic_ = service_.traffic(raft::MemberId(frame_.hello().from()));
+  void Welcome() {
+    hello_ = frame_.hello();
+    epoch_ = service_.identity_.epoch();
+    traffic_ = service_.traffic(raft::MemberId(hello_.from()));
     ack_.set_format(kPeerFormat);
     {
       absl::MutexLock lock(&mu_);
       writing_ = true;
     }
     StartWrite(&ack_);
-    return absl::OkStatus();
+  }
+
+  void Refuse(const raftpb::PeerHello& hello, const PeerIdentity::Verdict& verdict) {
+    service_.NoteRefusal(hello, verdict);
+    refusal_.set_format(kPeerFormat);
+    refusal_.set_refusal(verdict.refusal);
+    refusal_.set_reason(verdict.reason);
+    {
+      absl::MutexLock lock(&mu_);
+      end_ = ToGrpc(verdict.status());
+      refusing_ = true;
+      if (writing_) return;
+    }
+    StartWriteAndFinish(&refusal_, grpc::WriteOptions(), *end_);
   }
 
   void OnWriteDone(bool /*ok*/) override {
@@ -64,7 +80,11 @@ class PeerService::IncomingStream final : public grpc::ServerBidiReactor<raftpb:
       writing_ = false;
       if (!end_.has_value()) return;
     }
-    Finish(*end_);
+    if (refusing_) {
+      StartWriteAndFinish(&refusal_, grpc::WriteOptions(), *end_);
+    } else {
+      Finish(*end_);
+    }
   }
 
   // Finishes the call, after the acknowledgement has left.
@@ -82,12 +102,16 @@ class PeerService::IncomingStream final : public grpc::ServerBidiReactor<raftpb:
   PeerService& service_;
   raftpb::PeerFrame frame_;  // On the heap, not an arena: payloads are moved out of it.
   raftpb::PeerAck ack_;
-  PeerTraffic* traffic_ = nullptr;  // Set by the hello.
+  raftpb::PeerAck refusal_;
+  Traffic* traffic_ = nullptr;  // Set by the hello, as are the next two.
+  raftpb::PeerHello hello_;
+  uint64_t epoch_ = 0;
   bool complained_ = false;
 
   absl::Mutex mu_;
   bool writing_ ABSL_GUARDED_BY(mu_) = false;
-  std::optional<grpc::Status> end_;  // Written once, under the lock.
+  bool refusing_ = false;  // Written once, under the lock, as is the next.
+  std::optional<grpc::Status> end_;
 };
 
 // One snapshot from a peer, taken by a thread of its own. Deletes itself.
@@ -129,13 +153,9 @@ class PeerService::IncomingSnapshot final : public grpc::ServerReadReactor<raftp
   std::thread thread_;
 };
 
-PeerService::PeerService(const PeerIdentity* identity, Delivery* delivery)
-    : identity_(*identity), delivery_(*delivery), receiver_(identity, delivery) {
-  for (raft::MemberId peer : identity_.peers) {
-    traffic_.push_back(std::make_unique<PeerTraffic>());
-    traffic_.back()->peer = peer;
-  }
-}
+PeerService::PeerService(PeerIdentity* identity, Delivery* delivery,
+                         std::function<void(const PeerAddress&, uint64_t)> on_newcomer)
+    : identity_(*identity), delivery_(*delivery), receiver_(identity, delivery), on_newcomer_(std::move(on_newcomer)) {}
 
 grpc::ServerBidiReactor<raftpb::PeerFrame, raftpb::PeerAck>* PeerService::Stream(
     grpc::CallbackServerContext* /*context*/) {
@@ -147,19 +167,41 @@ grpc::ServerReadReactor<raftpb::SnapshotChunk>* PeerService::InstallSnapshot(grp
   return new IncomingSnapshot(&receiver_, receipt);
 }
 
-PeerService::PeerTraffic* PeerService::traffic(raft::MemberId peer) const {
-  for (const auto& traffic : traffic_) {
-    if (traffic->peer == peer) return traffic.get();
+PeerIdentity::Verdict PeerService::Greet(const raftpb::PeerHello& hello) {
+  PeerIdentity::Verdict verdict = identity_.Greet(hello);
+  if (verdict.newcomer.has_value()) on_newcomer_(*verdict.newcomer, verdict.newcomer_index);
+  return verdict;
+}
+
+void PeerService::NoteRefusal(const raftpb::PeerHello& hello, const PeerIdentity::Verdict& verdict) {
+  refused_callers_.fetch_add(1, std::memory_order_relaxed);
+  constexpr size_t kLoggedMax = 64;
+  {
+    absl::MutexLock lock(&mu_);
+    if (logged_.size() >= kLoggedMax && !logged_.contains(hello.from())) return;
+    std::string& logged = logged_[hello.from()];
+    if (logged == verdict.reason) return;
+    logged = verdict.reason;
   }
-  return nullptr;
+  KEEL_LOG_WARN("rejected connection on peer endpoint",
+                {{"member", identity_.self()}, {"peer", hello.from()}, {"error", verdict.reason}});
+}
+
+PeerService::Traffic* PeerService::traffic(raft::MemberId peer) {
+  absl::MutexLock lock(&mu_);
+  std::unique_ptr<Traffic>& traffic = traffic_[peer];
+  if (traffic == nullptr) traffic = std::make_unique<Traffic>(0);
+  return traffic.get();
 }
 
 uint64_t PeerService::received_bytes(raft::MemberId peer) const {
-  const PeerTraffic* found = traffic(peer);
-  return found == nullptr ? 0 : found->received_bytes.load(std::memory_order_relaxed);
+  absl::MutexLock lock(&mu_);
+  const auto found = traffic_.find(peer);
+  return found == traffic_.end() ? 0 : found->second->load(std::memory_order_relaxed);
 }
 
-absl::Status PeerService::DeliverFrame(raft::MemberId from, raftpb::PeerFrame* frame) {
+absl::Status PeerService::DeliverFrame(const raftpb::PeerHello& hello, raftpb::PeerFrame* frame) {
+  const raft::MemberId from(hello.from());
   absl::Status first_error;
   std::vector<raft::Message> messages;
   messages.reserve(frame->messages_size());
@@ -167,11 +209,12 @@ absl::Status PeerService::DeliverFrame(raft::MemberId from, raftpb::PeerFrame* f
     const uint64_t said_from = wire.from();
     const uint64_t said_to = wire.to();
     absl::StatusOr<raft::Message> message = raft::DecodeMessage(std::move(wire));
-    if (message.ok() && (message->from != from || message->to != identity_.self)) {
+    if (message.ok() && (message->from != from || message->to != identity_.self())) {
       message = absl::InvalidArgumentError(absl::StrFormat("message from member %x to member %x on the stream from %x",
                                                            said_from, said_to, from.value()));
     }
     if (message.ok()) {
+      identity_.NotePromise(hello.process(), *message);
       messages.push_back(*std::move(message));
       continue;
     }

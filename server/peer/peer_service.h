@@ -5,7 +5,10 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "proto/raft.grpc.pb.h"
@@ -23,7 +26,9 @@ namespace keel::server {
 // Thread-safe. Ends with the grpc::Server it is registered at.
 class PeerService final : public raftpb::RaftTransport::CallbackService {
  public:
-  PeerService(const PeerIdentity* identity, Delivery* delivery);
+  // `on_newcomer` is told of an accepted peer that was not known before; it must not block.
+  PeerService(PeerIdentity* identity, Delivery* delivery,
+              std::function<void(const PeerAddress&, uint64_t index)> on_newcomer);
 
   grpc::ServerBidiReactor<raftpb::PeerFrame, raftpb::PeerAck>* Stream(grpc::CallbackServerContext* context) override;
   grpc::ServerReadReactor<raftpb::SnapshotChunk>* InstallSnapshot(grpc::CallbackServerContext* context,
@@ -35,25 +40,33 @@ class PeerService final : public raftpb::RaftTransport::CallbackService {
   uint64_t received_bytes(raft::MemberId peer) const;
   // Messages that made no sense or were not the caller's to send.
   uint64_t refused_messages() const { return refused_messages_.load(std::memory_order_relaxed); }
+  // Streams and snapshots whose caller was not welcome.
+  uint64_t refused_callers() const { return refused_callers_.load(std::memory_order_relaxed); }
 
  private:
   class IncomingStream;
   class IncomingSnapshot;
 
-  struct PeerTraffic {
-    raft::MemberId peer;
-    std::atomic<uint64_t> received_bytes{0};
-  };
-  PeerTraffic* traffic(raft::MemberId peer) const;
+  // By peer; entries stay, since ids do not come back.
+  using Traffic = std::atomic<uint64_t>;
+  Traffic* traffic(raft::MemberId peer);
 
+  PeerIdentity::Verdict Greet(const raftpb::PeerHello& hello);
+  void NoteRefusal(const raftpb::PeerHello& hello, const PeerIdentity::Verdict& verdict);
   // Hands over what is well-formed, and says what was wrong with the first that was not.
-  absl::Status DeliverFrame(raft::MemberId from, raftpb::PeerFrame* frame);
+  absl::Status DeliverFrame(const raftpb::PeerHello& hello, raftpb::PeerFrame* frame);
 
-  const PeerIdentity& identity_;
+  PeerIdentity& identity_;
   Delivery& delivery_;
   SnapshotReceiver receiver_;
-  std::vector<std::unique_ptr<PeerTraffic>> traffic_;
+  const std::function<void(const PeerAddress&, uint64_t index)> on_newcomer_;
   std::atomic<uint64_t> refused_messages_{0};
+  std::atomic<uint64_t> refused_callers_{0};
+
+  mutable absl::Mutex mu_;
+  std::map<raft::MemberId, std::unique_ptr<Traffic>> traffic_ ABSL_GUARDED_BY(mu_);
+  // A caller that is refused comes again; each reason is logged once. Bounded.
+  std::map<uint64_t, std::string> logged_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace keel::server

@@ -56,7 +56,7 @@ absl::Status SnapshotReceiver::Receive(SnapshotChunks* chunks, raftpb::SnapshotR
 absl::Status SnapshotReceiver::ReceiveOne(SnapshotChunks* chunks, raftpb::SnapshotReceipt* receipt) {
   raftpb::SnapshotChunk chunk;
   if (!chunks->Read(&chunk)) return absl::InvalidArgumentError("the snapshot has no chunks");
-  KEEL_RETURN_IF_ERROR(identity_.Check(chunk.hello()));
+  if (const auto verdict = identity_.Judge(chunk.hello()); !verdict.accepted()) return verdict.status();
   const raft::MemberId from(chunk.hello().from());
   const raft::Term term(chunk.term());
   KEEL_ASSIGN_OR_RETURN(const raft::SnapshotMeta meta, raft::DecodeSnapshotMeta(chunk.meta()));
@@ -74,7 +74,7 @@ absl::Status SnapshotReceiver::ReceiveOne(SnapshotChunks* chunks, raftpb::Snapsh
   if (!written.ok()) {
     KEEL_LOG_WARN(
         "snapshot not received",
-        {{"member", identity_.self}, {"peer", from}, {"term", term}, {"index", meta.last.index}, {"error", written}});
+        {{"member", identity_.self()}, {"peer", from}, {"term", term}, {"index", meta.last.index}, {"error", written}});
     return written;
   }
   std::filesystem::rename(part, dir, error);
@@ -84,7 +84,7 @@ absl::Status SnapshotReceiver::ReceiveOne(SnapshotChunks* chunks, raftpb::Snapsh
     return absl::InternalError(absl::StrCat("rename ", part, ": ", error.message()));
   }
   KEEL_LOG_INFO("snapshot received",
-                {{"member", identity_.self}, {"peer", from}, {"term", term}, {"index", meta.last.index}});
+                {{"member", identity_.self()}, {"peer", from}, {"term", term}, {"index", meta.last.index}});
 
   auto decision = std::make_shared<Decision>();
   {

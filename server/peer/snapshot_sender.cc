@@ -13,6 +13,7 @@
 #include "base/status_macros.h"
 #include "proto/raft.grpc.pb.h"
 #include "raft/wire.h"
+#include "server/stored_membership.h"
 #include "storage/snapshot/snapshot_stream.h"
 
 namespace keel::server {
@@ -21,7 +22,7 @@ SnapshotSender::SnapshotSender(const SnapshotSenderOptions& options, const PeerI
                                storage::StateStore* store, Delivery* delivery)
     : options_(options), identity_(*identity), store_(store), delivery_(*delivery) {}
 
-void SnapshotSender::Send(raft::MemberId follower, raft::Term term, PeerChannels* channels) {
+void SnapshotSender::Send(raft::MemberId follower, raft::Term term, std::shared_ptr<PeerChannels> channels) {
   absl::Status refused;
   std::thread ended;
   {
@@ -36,7 +37,7 @@ void SnapshotSender::Send(raft::MemberId follower, raft::Term term, PeerChannels
       transfer.running = true;
       transfer.context = std::make_unique<grpc::ClientContext>();
       transfer.thread = std::thread([this, follower, term, channels, context = transfer.context.get()] {
-        Run(follower, term, channels, context);
+        Run(follower, term, channels.get(), context);
       });
     }
   }
@@ -52,11 +53,11 @@ void SnapshotSender::Run(raft::MemberId follower, raft::Term term, PeerChannels*
   const absl::Status status = SendState(follower, term, channels, context, &last);
   if (status.ok()) {
     KEEL_LOG_INFO("snapshot sent",
-                  {{"member", identity_.self}, {"peer", follower}, {"term", term}, {"index", last.index}});
+                  {{"member", identity_.self()}, {"peer", follower}, {"term", term}, {"index", last.index}});
   } else {
     KEEL_LOG_WARN(
         "snapshot not sent",
-        {{"member", identity_.self}, {"peer", follower}, {"term", term}, {"index", last.index}, {"error", status}});
+        {{"member", identity_.self()}, {"peer", follower}, {"term", term}, {"index", last.index}, {"error", status}});
   }
   // Before the report, so that the node may ask again at once.
   {
@@ -75,23 +76,34 @@ absl::Status SnapshotSender::SendState(raft::MemberId follower, raft::Term term,
   std::error_code ignored;
   std::filesystem::remove_all(dir, ignored);  // Of a process that died at it.
 
-  absl::Status status;
-  {
-    absl::MutexLock lock(&checkpoint_mu_);
-    auto position = store_->Checkpoint(dir);
-    if (position.ok()) {
-      *last = {raft::Term(position->term), raft::Index(position->index)};
-    } else {
-      status = position.status();
-    }
+  const absl::StatusOr<raft::SnapshotMeta> meta = Checkpoint(dir);
+  absl::Status status = meta.status();
+  if (meta.ok()) {
+    *last = meta->last;
+    status = SendFiles(dir, follower, term, *meta, channels, context);
   }
-  if (status.ok()) status = SendFiles(dir, follower, term, *last, channels, context);
   std::filesystem::remove_all(dir, ignored);
   return status;
 }
 
+absl::StatusOr<raft::SnapshotMeta> SnapshotSender::Checkpoint(const std::string& dir) {
+  absl::MutexLock lock(&checkpoint_mu_);
+  while (true) {
+    const storage::StoredMembership before = store_->membership();
+    KEEL_ASSIGN_OR_RETURN(const storage::AppliedPosition position, store_->Checkpoint(dir));
+    // The same before and after, so the checkpoint has it too.
+    if (store_->membership() == before) {
+      return raft::SnapshotMeta{.last = {raft::Term(position.term), raft::Index(position.index)},
+                                .membership = FromStored(before)};
+    }
+    std::error_code ignored;
+    std::filesystem::remove_all(dir, ignored);
+  }
+}
+
 absl::Status SnapshotSender::SendFiles(const std::string& dir, raft::MemberId follower, raft::Term term,
-                                       raft::EntryId last, PeerChannels* channels, grpc::ClientContext* context) {
+                                       const raft::SnapshotMeta& meta, PeerChannels* channels,
+                                       grpc::ClientContext* context) {
   KEEL_ASSIGN_OR_RETURN(auto reader, storage::SnapshotReader::Open(dir));
   auto stub = raftpb::RaftTransport::NewStub(channels->current());
   raftpb::SnapshotReceipt receipt;
@@ -110,7 +122,7 @@ absl::Status SnapshotSender::SendFiles(const std::string& dir, raft::MemberId fo
     if (std::exchange(first, false)) {
       *chunk.mutable_hello() = identity_.HelloTo(follower);
       chunk.set_term(term.value());
-      raft::EncodeSnapshotMeta({.last = last, .membership = options_.membership}, chunk.mutable_meta());
+      raft::EncodeSnapshotMeta(meta, chunk.mutable_meta());
     }
     chunk.set_last(data->empty());
     chunk.set_crc32c(Crc32c(*data));

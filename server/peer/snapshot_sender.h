@@ -21,7 +21,6 @@ namespace keel::server {
 struct SnapshotSenderOptions {
   std::string scratch_dir;  // Exists; on the state's file system, so that a checkpoint costs links and not copies.
   size_t chunk_bytes = 0;
-  raft::Membership membership;
 };
 
 // Sends the state as of now to followers whose log ends before ours begins: a checkpoint, in checksummed chunks, as
@@ -36,7 +35,7 @@ class SnapshotSender {
   ~SnapshotSender() { Stop(); }
 
   // Never blocks on the transfer.
-  void Send(raft::MemberId follower, raft::Term term, PeerChannels* channels);
+  void Send(raft::MemberId follower, raft::Term term, std::shared_ptr<PeerChannels> channels);
 
   // Cancels and joins; idempotent.
   void Stop();
@@ -49,11 +48,13 @@ class SnapshotSender {
   };
 
   void Run(raft::MemberId follower, raft::Term term, PeerChannels* channels, grpc::ClientContext* context);
+  // The state as it was at one moment, in `dir`, and what it stands for.
+  absl::StatusOr<raft::SnapshotMeta> Checkpoint(const std::string& dir);
   // `last` is set as soon as it is known.
   absl::Status SendState(raft::MemberId follower, raft::Term term, PeerChannels* channels, grpc::ClientContext* context,
                          raft::EntryId* last);
-  absl::Status SendFiles(const std::string& dir, raft::MemberId follower, raft::Term term, raft::EntryId last,
-                         PeerChannels* channels, grpc::ClientContext* context);
+  absl::Status SendFiles(const std::string& dir, raft::MemberId follower, raft::Term term,
+                         const raft::SnapshotMeta& meta, PeerChannels* channels, grpc::ClientContext* context);
 
   const SnapshotSenderOptions options_;
   const PeerIdentity& identity_;

@@ -469,10 +469,6 @@ void ApplyBatch::SetMembership(StoredMembership membership, const std::vector<Me
   impl_->EditMembers()->SetMembership(membership, upserts, impl_->member_writes());
 }
 
-absl::Status ApplyBatch::SetPeerUrls(uint64_t member_id, std::vector<std::string> peer_urls) {
-  return impl_->EditMembers()->SetPeerUrls(member_id, std::move(peer_urls), impl_->member_writes());
-}
-
 absl::Status ApplyBatch::SetMemberAttributes(uint64_t member_id, std::string_view name,
                                              std::vector<std::string> client_urls, const DirectoryRecord& directory) {
   return impl_->EditMembers()->SetAttributes(member_id, name, std::move(client_urls), directory,

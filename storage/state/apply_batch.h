@@ -61,10 +61,9 @@ class ApplyBatch final : public KeyspaceReader {
   // --- Members.
   std::optional<MemberRecord> Member(uint64_t id) const;
   // The membership that this entry brings; its index is the entry's. Of `upserts`, which it must hold, the peer URLs
-  // count: the new members', and new ones of old members. Who is in it no more is removed and its id never returns.
+  // count, of new members and new ones of old members, and `learner`: one that is not, but has no vote yet, awaits it.
+  // Who is in it no more is removed and its id never returns.
   void SetMembership(StoredMembership membership, const std::vector<MemberRecord>& upserts);
-  // kNotFound "etcdserver: member not found", kFailedPrecondition "etcdserver: Peer URLs already exists".
-  absl::Status SetPeerUrls(uint64_t member_id, std::vector<std::string> peer_urls);
   // What a member says of itself. kNotFound "etcdserver: member not found". kFailedPrecondition: `directory` is not the
   // one the member keeps its promises in, or an older copy of it; the text says what to do.
   absl::Status SetMemberAttributes(uint64_t member_id, std::string_view name, std::vector<std::string> client_urls,

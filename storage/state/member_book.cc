@@ -69,6 +69,11 @@ std::optional<bool> MemberBook::Load(std::string_view key, std::string_view valu
     members_[*id].directory = *directory;
     return true;
   }
+  if (key.starts_with(kAwaitsPrefix)) {
+    const std::optional<uint64_t> id = DecodeIdKey(kAwaitsPrefix, key);
+    if (id.has_value()) awaiting_.insert(*id);
+    return id.has_value();
+  }
   if (key.starts_with(kRemovedPrefix)) {
     const std::optional<uint64_t> id = DecodeIdKey(kRemovedPrefix, key);
     if (id.has_value()) removed_.insert(*id);
@@ -85,6 +90,7 @@ std::map<std::string, std::string> MemberBook::Entries() const {
     entries[MemberKey(id)] = EncodeMember(member);
     if (member.directory.id != 0) entries[DirectoryKey(id)] = EncodeDirectory(member.directory);
   }
+  for (const uint64_t id : awaiting_) entries[AwaitsKey(id)] = "";
   for (const uint64_t id : removed_) entries[RemovedKey(id)] = "";
   return entries;
 }
@@ -101,18 +107,20 @@ std::vector<MetaWrite> MemberBook::WritesAfter(const MemberBook& before) const {
 
 std::vector<MemberRecord> MemberBook::All() const {
   std::vector<MemberRecord> all;
-  for (const auto& [id, member] : members_) {
-    all.push_back(member);
-    all.back().learner = membership_.IsLearner(id);
-  }
+  for (const auto& [id, member] : members_) all.push_back(Complete(member));
   return all;
 }
 
 std::optional<MemberRecord> MemberBook::Find(uint64_t id) const {
   auto found = members_.find(id);
   if (found == members_.end()) return std::nullopt;
-  MemberRecord member = found->second;
-  member.learner = membership_.IsLearner(id);
+  return Complete(found->second);
+}
+
+MemberRecord MemberBook::Complete(MemberRecord member) const {
+  const bool has_no_vote = membership_.IsLearner(member.id);
+  member.awaits_vote = has_no_vote && awaiting_.contains(member.id);
+  member.learner = has_no_vote && !member.awaits_vote;
   return member;
 }
 
@@ -131,6 +139,21 @@ void MemberBook::SetMembership(const StoredMembership& membership, const std::ve
     member.peer_urls = upsert.peer_urls;
     std::sort(member.peer_urls.begin(), member.peer_urls.end());
     Put(member, writes);
+    if (upsert.learner) {
+      awaiting_.erase(upsert.id);
+      writes->push_back({.key = AwaitsKey(upsert.id), .value = std::nullopt});
+    } else if (membership_.IsLearner(upsert.id)) {
+      awaiting_.insert(upsert.id);
+      writes->push_back({.key = AwaitsKey(upsert.id), .value = ""});
+    }
+  }
+  for (auto it = awaiting_.begin(); it != awaiting_.end();) {
+    if (membership_.IsLearner(*it)) {
+      ++it;
+      continue;
+    }
+    writes->push_back({.key = AwaitsKey(*it), .value = std::nullopt});
+    it = awaiting_.erase(it);
   }
   for (auto it = members_.begin(); it != members_.end();) {
     const uint64_t id = it->first;
@@ -144,24 +167,6 @@ void MemberBook::SetMembership(const StoredMembership& membership, const std::ve
     writes->push_back({.key = RemovedKey(id), .value = ""});
     it = members_.erase(it);
   }
-}
-
-absl::Status MemberBook::SetPeerUrls(uint64_t id, std::vector<std::string> peer_urls, std::vector<MetaWrite>* writes) {
-  auto found = members_.find(id);
-  if (found == members_.end()) return MemberNotFoundError();
-  for (const auto& [other_id, other] : members_) {
-    if (other_id == id) continue;
-    for (const std::string& url : peer_urls) {
-      if (std::find(other.peer_urls.begin(), other.peer_urls.end(), url) != other.peer_urls.end()) {
-        return PeerUrlExistsError();
-      }
-    }
-  }
-  std::sort(peer_urls.begin(), peer_urls.end());
-  MemberRecord member = found->second;
-  member.peer_urls = std::move(peer_urls);
-  Put(member, writes);
-  return absl::OkStatus();
 }
 
 absl::Status MemberBook::SetAttributes(uint64_t id, std::string_view name, std::vector<std::string> client_urls,

@@ -42,12 +42,10 @@ class MemberBook {
   std::vector<MemberRecord> All() const;  // By id, ascending.
   std::optional<MemberRecord> Find(uint64_t id) const;
 
-  // A new membership. Of `upserts`, which the membership must hold, the peer URLs count; members it does not hold any
-  // more are removed, for ever.
+  // A new membership. Of `upserts`, which the membership must hold, the peer URLs count, and `learner`: one that is not
+  // but has no vote in the membership awaits it. Members that it does not hold any more are removed, for ever.
   void SetMembership(const StoredMembership& membership, const std::vector<MemberRecord>& upserts,
                      std::vector<MetaWrite>* writes);
-  // kNotFound "etcdserver: member not found", kFailedPrecondition "etcdserver: Peer URLs already exists".
-  absl::Status SetPeerUrls(uint64_t id, std::vector<std::string> peer_urls, std::vector<MetaWrite>* writes);
   // What a member says of itself when it starts. kNotFound "etcdserver: member not found". kFailedPrecondition: it
   // speaks from another data directory than the member had, or from an older copy of it.
   absl::Status SetAttributes(uint64_t id, std::string_view name, std::vector<std::string> client_urls,
@@ -57,10 +55,12 @@ class MemberBook {
 
  private:
   std::map<std::string, std::string> Entries() const;
+  MemberRecord Complete(MemberRecord member) const;
   void Put(const MemberRecord& member, std::vector<MetaWrite>* writes);
 
   std::optional<uint64_t> cluster_id_;
-  std::map<uint64_t, MemberRecord> members_;  // `learner` is not kept up.
+  std::map<uint64_t, MemberRecord> members_;  // `learner` and `awaits_vote` are not kept up.
+  std::set<uint64_t> awaiting_;               // Learners that are to become voters.
   StoredMembership membership_;
   std::set<uint64_t> removed_;
 };

@@ -96,6 +96,7 @@ std::optional<MemberRecord> DecodeMember(std::string_view value) {
 }
 
 std::string DirectoryKey(uint64_t member_id) { return IdKey(kDirectoryPrefix, member_id); }
+std::string AwaitsKey(uint64_t member_id) { return IdKey(kAwaitsPrefix, member_id); }
 std::string RemovedKey(uint64_t member_id) { return IdKey(kRemovedPrefix, member_id); }
 
 std::optional<uint64_t> DecodeIdKey(std::string_view prefix, std::string_view key) {

@@ -11,6 +11,7 @@
 //   "cluster"                        cluster id: 8 bytes
 //   "member/" id (8)                 etcdserverpb.Member, wire bytes; isLearner is not set
 //   "directory/" id (8)              the member's data directory: its id 8, starts 8; absent when not known
+//   "awaits/" id (8)                 empty; a learner that is to become a voter by itself
 //   "removed/" id (8)                empty; a member's id that never returns
 //   "membership"                     log index 8; then voters, outgoing voters, learners, next learners: each a
 //                                    count 4 and that many ids of 8
@@ -36,6 +37,7 @@ inline constexpr std::string_view kAdvancedKey = "advanced";
 inline constexpr std::string_view kClusterKey = "cluster";
 inline constexpr std::string_view kMemberPrefix = "member/";
 inline constexpr std::string_view kDirectoryPrefix = "directory/";
+inline constexpr std::string_view kAwaitsPrefix = "awaits/";
 inline constexpr std::string_view kRemovedPrefix = "removed/";
 inline constexpr std::string_view kMembershipKey = "membership";
 inline constexpr std::string_view kAlarmPrefix = "alarm/";
@@ -74,6 +76,7 @@ std::string MemberKey(uint64_t id);
 std::string EncodeMember(const MemberRecord& member);
 std::string DirectoryKey(uint64_t member_id);
 std::string EncodeDirectory(const DirectoryRecord& directory);
+std::string AwaitsKey(uint64_t member_id);
 std::string RemovedKey(uint64_t member_id);
 std::string EncodeMembership(const StoredMembership& membership);
 std::string AlarmKey(const Alarm& alarm);

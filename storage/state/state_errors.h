@@ -18,9 +18,6 @@ inline absl::Status FutureRevisionError() {
 inline absl::Status LeaseNotFoundError() { return absl::NotFoundError("etcdserver: requested lease not found"); }
 inline absl::Status LeaseExistsError() { return absl::FailedPreconditionError("etcdserver: lease already exists"); }
 inline absl::Status MemberNotFoundError() { return absl::NotFoundError("etcdserver: member not found"); }
-inline absl::Status PeerUrlExistsError() {
-  return absl::FailedPreconditionError("etcdserver: Peer URLs already exists");
-}
 inline absl::Status KeyNotFoundError() { return absl::InvalidArgumentError("etcdserver: key not found"); }
 
 // Keel's own: a member that forgot what it promised.

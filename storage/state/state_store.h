@@ -78,7 +78,10 @@ struct MemberRecord {
   std::vector<std::string> peer_urls;    // Sorted.
   std::vector<std::string> client_urls;  // Empty until it has started.
   bool learner = false;                  // From the membership; not stored a second time.
-  DirectoryRecord directory = {};        // As of its last start that the cluster was told of.
+  // To the outside a voter, but the membership has it as a learner yet: it gets its vote when it has caught up, so that
+  // no quorum ever has to wait for a member that was never started.
+  bool awaits_vote = false;
+  DirectoryRecord directory = {};  // As of its last start that the cluster was told of.
 
   friend bool operator==(const MemberRecord&, const MemberRecord&) = default;
 };

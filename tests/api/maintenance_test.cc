@@ -39,18 +39,40 @@ TEST(ClusterTest, MembersComeSortedAndTheHeaderHasNoRevision) {
   }
 }
 
-TEST(ClusterTest, ChangesAreHonestlyRefused) {
+TEST(ClusterTest, ChangesGoToTheChangerWholeAndComeBackWithAHeader) {
   TestMember member;
-  constexpr char kText[] = "etcdserver: membership changes are not supported by this release";
-  Context add, remove, update, promote;
+  Context add, remove, update, promote, replace;
+  peer::ChangeResponse answer;
+  answer.mutable_member()->set_id(5);
+  answer.add_members()->set_id(5);
+  answer.add_members()->set_id(7);
+  member.changer().SetAnswer(answer);
+
+  etcdserverpb::MemberAddRequest to_add;
+  to_add.add_peerurls("http://e:1");
+  to_add.set_islearner(true);
   etcdserverpb::MemberAddResponse added;
-  EXPECT_THAT(member.cluster().MemberAdd(&add, {}, &added), Fails(StatusCode::UNIMPLEMENTED, kText));
+  ASSERT_THAT(member.cluster().MemberAdd(&add, to_add, &added), Succeeds());
+  EXPECT_EQ(added.member().id(), 5u);
+  EXPECT_EQ(added.members_size(), 2);
+  ExpectHeader(added.header(), 0);
+  EXPECT_EQ(member.changer().asked().add().SerializeAsString(), to_add.SerializeAsString());
+
+  etcdserverpb::MemberRemoveRequest to_remove;
+  to_remove.set_id(7);
   etcdserverpb::MemberRemoveResponse removed;
-  EXPECT_THAT(member.cluster().MemberRemove(&remove, {}, &removed), Fails(StatusCode::UNIMPLEMENTED, kText));
+  ASSERT_THAT(member.cluster().MemberRemove(&remove, to_remove, &removed), Succeeds());
+  EXPECT_EQ(removed.members_size(), 2);
+  EXPECT_EQ(member.changer().asked().remove().id(), 7u);
+
   etcdserverpb::MemberUpdateResponse updated;
-  EXPECT_THAT(member.cluster().MemberUpdate(&update, {}, &updated), Fails(StatusCode::UNIMPLEMENTED, kText));
+  ASSERT_THAT(member.cluster().MemberUpdate(&update, {}, &updated), Succeeds());
+  EXPECT_TRUE(member.changer().asked().has_update());
+
+  member.changer().SetAnswer(absl::FailedPreconditionError("etcdserver: can only promote a learner member"));
   etcdserverpb::MemberPromoteResponse promoted;
-  EXPECT_THAT(member.cluster().MemberPromote(&promote, {}, &promoted), Fails(StatusCode::UNIMPLEMENTED, kText));
+  EXPECT_THAT(member.cluster().MemberPromote(&promote, {}, &promoted),
+              Fails(StatusCode::FAILED_PRECONDITION, "etcdserver: can only promote a learner member"));
 }
 
 TEST(MaintenanceTest, StatusTellsOfTheMember) {
@@ -63,7 +85,7 @@ TEST(MaintenanceTest, StatusTellsOfTheMember) {
   EXPECT_EQ(response.version(), kProtocolVersion);
   EXPECT_EQ(response.leader(), kMemberId);
   EXPECT_EQ(response.raftterm(), 1u);
-  EXPECT_EQ(response.raftindex(), 2u);
+  EXPECT_EQ(response.raftindex(), 2u);  // 1 is the bootstrap.
   EXPECT_EQ(response.raftappliedindex(), 2u);
   EXPECT_GT(response.dbsize(), 0);
   EXPECT_GT(response.dbsizeinuse(), 0);
@@ -169,11 +191,28 @@ TEST(MaintenanceTest, DefragmentAnswersWithoutAHeader) {
 
 TEST(MaintenanceTest, WhatIsNotThereSaysSo) {
   TestMember member;
-  Context move, downgrade;
-  etcdserverpb::MoveLeaderResponse moved;
-  EXPECT_EQ(member.maintenance().MoveLeader(&move, {}, &moved).error_code(), StatusCode::UNIMPLEMENTED);
+  Context downgrade;
   etcdserverpb::DowngradeResponse downgraded;
   EXPECT_EQ(member.maintenance().Downgrade(&downgrade, {}, &downgraded).error_code(), StatusCode::UNIMPLEMENTED);
+}
+
+TEST(MaintenanceTest, MoveLeaderSaysWhyNot) {
+  TestMember member;
+  etcdserverpb::MoveLeaderRequest request;
+  request.set_targetid(7);
+  const auto move = [&] {
+    Context context;
+    etcdserverpb::MoveLeaderResponse response;
+    return member.maintenance().MoveLeader(&context, request, &response);
+  };
+  EXPECT_THAT(move(), Succeeds());
+  EXPECT_EQ(member.node().transfer_target(), raft::MemberId{7});
+  member.node().SetTransferAnswer(absl::NotFoundError("no voter"));
+  EXPECT_THAT(move(), Fails(StatusCode::FAILED_PRECONDITION, "etcdserver: bad leader transferee"));
+  member.node().SetTransferAnswer(absl::UnavailableError("it goes on leading"));
+  EXPECT_THAT(move(), Fails(StatusCode::UNKNOWN, "etcdserver: request timed out, leader transfer took too long"));
+  member.node().SetLeader(raft::MemberId{7}, raft::Term{2});
+  EXPECT_THAT(move(), Fails(StatusCode::FAILED_PRECONDITION, "etcdserver: not leader"));
 }
 
 }  // namespace

@@ -29,6 +29,7 @@
 #include "server/api/grpc_services.h"
 #include "server/apply/applier.h"
 #include "server/member.h"
+#include "server/member_changer.h"
 #include "server/metrics.h"
 #include "tests/apply/fake_node.h"
 
@@ -90,6 +91,38 @@ struct MemberOptions {
   bool learner = false;
 };
 
+// Answers every change with what the test says.
+class FakeChanger final : public MemberChanger {
+ public:
+  void Change(peer::ChangeRequest request, const Call& /*call*/, ChangeDone done) override {
+    absl::StatusOr<peer::ChangeResponse> answer;
+    {
+      absl::MutexLock lock(&mu_);
+      asked_ = std::move(request);
+      answer = answer_;
+    }
+    done(std::move(answer));
+  }
+  void ChangeAsLeader(peer::ChangeRequest request, absl::Time /*deadline*/, ChangeDone done) override {
+    Change(std::move(request), Call(), std::move(done));
+  }
+  void Stop() override {}
+
+  void SetAnswer(absl::StatusOr<peer::ChangeResponse> answer) {
+    absl::MutexLock lock(&mu_);
+    answer_ = std::move(answer);
+  }
+  peer::ChangeRequest asked() const {
+    absl::MutexLock lock(&mu_);
+    return asked_;
+  }
+
+ private:
+  mutable absl::Mutex mu_;
+  absl::StatusOr<peer::ChangeResponse> answer_ ABSL_GUARDED_BY(mu_) = peer::ChangeResponse();
+  peer::ChangeRequest asked_ ABSL_GUARDED_BY(mu_);
+};
+
 class TestMember {
  public:
   explicit TestMember(const MemberOptions& options = {}) {
@@ -133,6 +166,7 @@ class TestMember {
                .proposer = proposer_.get(),
                .watch = hub_.get(),
                .leases = leases_.get(),
+               .changer = &changer_,
                .metrics = &metrics_};
     services_ = GrpcServices::Create(&member_, {.request_bytes_max = options.limits.request_bytes_max,
                                                 .election_timeout = options.election_timeout});
@@ -180,6 +214,7 @@ class TestMember {
   storage::StateStore& store() { return *store_; }
   FakeNode& node() { return *node_; }
   CountingMetrics& metrics() { return metrics_; }
+  FakeChanger& changer() { return changer_; }
   GrpcServices& services() { return *services_; }
   const Member& member() const { return member_; }
   const std::filesystem::path& dir() const { return dir_; }
@@ -188,6 +223,7 @@ class TestMember {
  private:
   std::filesystem::path dir_;
   CountingMetrics metrics_;
+  FakeChanger changer_;
   std::unique_ptr<storage::StateStore> store_;
   std::unique_ptr<Proposer> proposer_;
   std::unique_ptr<WatchHub> hub_;

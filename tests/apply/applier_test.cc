@@ -8,6 +8,7 @@
 
 #include "base/random.h"
 #include "proto/command.pb.h"
+#include "raft/membership.h"
 #include "server/apply/request_check.h"
 #include "storage/state/apply_batch.h"
 #include "tests/apply/one_member.h"
@@ -27,6 +28,10 @@ class RecordingProposer final : public Proposer {
     submitted.push_back(std::move(command));
     pending.push_back(std::move(done));
   }
+  absl::StatusOr<uint64_t> Await(absl::Time /*deadline*/, Done /*done*/) override {
+    return absl::UnimplementedError("not asked for");
+  }
+  void Abandon(uint64_t /*request_id*/, const absl::Status& /*why*/) override {}
   bool IsWaiting(uint64_t request_id) const override { return request_id % 2 == 1; }
   void Complete(uint64_t request_id, ApplyResult result) override {
     std::string text = std::to_string(request_id) + " at " + std::to_string(result.revision) + ": ";
@@ -253,7 +258,47 @@ TEST(ApplierTest, WhatItDoesNotUnderstandStopsTheMember) {
   Replica of_membership;
   entry = of_membership.Next(Command());
   entry.type = raft::EntryType::kMembership;
-  EXPECT_EQ(of_membership.applier->Apply({&entry, 1}).code(), StatusCode::kFailedPrecondition);
+  entry.payload = raft::Payload("garbage");
+  EXPECT_EQ(of_membership.applier->Apply({&entry, 1}).code(), StatusCode::kDataLoss);
+}
+
+raft::Entry MembershipEntry(uint64_t index, const raft::Membership& membership,
+                            const command::MembershipContext& context) {
+  return {.id = {.term = raft::Term{1}, .index = raft::Index{index}},
+          .type = raft::EntryType::kMembership,
+          .payload = raft::EncodeMembershipEntry(membership, context.SerializeAsString())};
+}
+
+TEST(ApplierTest, AMembershipChangeIsAnsweredWhenItsJointHalfHasEnded) {
+  Replica replica;
+  int told = 0;
+  std::vector<uint64_t> appended;
+  replica.applier->SetMemberEvents({.appended =
+                                        [&](raft::Index, const std::vector<storage::MemberRecord>& members) {
+                                          for (const storage::MemberRecord& member : members)
+                                            appended.push_back(member.id);
+                                        },
+                                    .applied = [&] { ++told; }});
+  command::MembershipContext context;
+  context.set_request_id(77);
+  context.add_members()->set_id(2);
+  context.mutable_members(0)->add_peerurls("http://b:1");
+  const raft::MemberId one{1}, two{2};
+  const raft::Entry enter = MembershipEntry(2, {.voters = {two}, .outgoing_voters = {one}}, context);
+  replica.applier->OnMembershipAppended(enter);
+  EXPECT_EQ(appended, std::vector<uint64_t>{2});
+  ASSERT_TRUE(replica.applier->Apply({&enter, 1}).ok());
+  EXPECT_EQ(told, 1);
+  EXPECT_TRUE(replica.proposer.completed.empty());
+  EXPECT_EQ(replica.store->members().size(), 2u);
+  // The leader that leaves it may not have the first entry any more.
+  const raft::Entry leave = MembershipEntry(3, {.voters = {two}}, {});
+  ASSERT_TRUE(replica.applier->Apply({&leave, 1}).ok());
+  EXPECT_EQ(replica.proposer.completed, std::vector<std::string>{"77 at 1: "});
+  ASSERT_EQ(replica.store->members().size(), 1u);
+  EXPECT_EQ(replica.store->members()[0].peer_urls, std::vector<std::string>{"http://b:1"});
+  EXPECT_EQ(replica.store->removed_members(), std::vector<uint64_t>{1});
+  EXPECT_EQ(replica.store->membership().index, 3u);
 }
 
 TEST(ApplierTest, ExpiryOfAFormerLeaderHasNoEffect) {

@@ -62,8 +62,14 @@ class FakeNode final : public raft::Node {
                          raft::ChangeDone done) override {
     done(absl::FailedPreconditionError(raft::kNotLeader));
   }
-  void TransferLeadership(raft::MemberId /*target*/, absl::Time /*deadline*/, raft::ChangeDone done) override {
-    done(absl::FailedPreconditionError(raft::kNotLeader));
+  void TransferLeadership(raft::MemberId target, absl::Time /*deadline*/, raft::ChangeDone done) override {
+    absl::Status answer;
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      transfer_target_ = target;
+      answer = transfer_answer_;
+    }
+    done(answer);
   }
   void ReportSnapshotSent(raft::MemberId /*follower*/, const absl::Status& /*status*/,
                           raft::EntryId /*last*/) override {}
@@ -123,6 +129,15 @@ class FakeNode final : public raft::Node {
       role = this->role();
     }
     state_machine_->OnLeadership(role, term, leader);
+  }
+  // TransferLeadership() answers this; and whom it was asked for last.
+  void SetTransferAnswer(absl::Status answer) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    transfer_answer_ = std::move(answer);
+  }
+  raft::MemberId transfer_target() const {
+    std::lock_guard<std::mutex> lock(mutex_);
+    return transfer_target_;
   }
   // Proposals vanish, as when they were forwarded to a leader that died.
   void SetDropping(bool dropping) {
@@ -217,6 +232,8 @@ class FakeNode final : public raft::Node {
   bool holding_reads_ = false;
   absl::Status refusal_;
   absl::Status apply_status_;
+  absl::Status transfer_answer_;
+  raft::MemberId transfer_target_;
   size_t proposals_ = 0;
   size_t reads_ = 0;
   std::thread thread_;

@@ -6,6 +6,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
@@ -167,6 +168,60 @@ TEST_F(EtcdctlTest, MembersAndEndpoints) {
   ExpectEqualHashes();
   EXPECT_EQ(EtcdctlOk({"alarm", "list"}), "");
   EXPECT_THAT(EtcdctlOk({"defrag"}), HasSubstr("Finished defragmenting"));
+}
+
+TEST_F(EtcdctlTest, MembersComeMoveAndGo) {
+  // Safety says "not yet" in the first seconds of a connection.
+  const auto insist = [this](const std::vector<std::string>& args) {
+    const absl::Time deadline = absl::Now() + absl::Seconds(60);
+    while (true) {
+      tools::CommandResult result = Etcdctl(args);
+      const bool not_yet = absl::StrContains(result.err, "etcdserver: unhealthy cluster") ||
+                           absl::StrContains(result.err, "in sync with leader") ||
+                           absl::StrContains(result.err, "not supported for learner");
+      if (!not_yet || absl::Now() > deadline) return result;
+    }
+  };
+  const auto line_with = [](const std::string& text, const std::string& what) -> std::string {
+    for (const std::string& line : std::vector<std::string>(absl::StrSplit(text, '\n'))) {
+      if (absl::StrContains(line, what)) return line;
+    }
+    return "";
+  };
+  auto fourth = cluster_->Reserve();
+  ASSERT_TRUE(fourth.ok());
+  const std::string url = cluster_->peer_url(*fourth);
+  const auto added = insist({"member", "add", "n4", "--peer-urls=" + url, "--learner"});
+  ASSERT_EQ(added.exit_code, 0) << added.err;
+  ASSERT_THAT(line_with(added.out, "Member"), MatchesRegex("Member +[0-9a-f]+ added to cluster +[0-9a-f]+"));
+  EXPECT_EQ(line_with(added.out, "ETCD_INITIAL_CLUSTER_STATE"), "ETCD_INITIAL_CLUSTER_STATE=\"existing\"");
+  const std::string cluster = line_with(added.out, "ETCD_INITIAL_CLUSTER=");
+  ASSERT_THAT(cluster, HasSubstr("n4=" + url));
+  const std::string id = std::vector<std::string>(absl::StrSplit(added.out, ' ', absl::SkipEmpty()))[1];
+  EXPECT_THAT(Etcdctl({"member", "add", "n5", "--peer-urls=http://127.0.0.1:1", "--learner"}).err,
+              HasSubstr("etcdserver: too many learner members in cluster"));
+  EXPECT_THAT(line_with(EtcdctlOk({"member", "list"}), id), HasSubstr(", unstarted, , " + url + ", , true"));
+
+  const size_t quote = cluster.find('"');
+  ASSERT_TRUE(cluster_->Join(*fourth, cluster.substr(quote + 1, cluster.size() - quote - 2)).ok());
+  const auto promoted = insist({"member", "promote", id});
+  EXPECT_THAT(promoted.out, MatchesRegex("Member +" + id + " promoted in cluster +[0-9a-f]+\n")) << promoted.err;
+  EXPECT_THAT(Etcdctl({"member", "promote", id}).err, HasSubstr("etcdserver: can only promote a learner member"));
+  ASSERT_TRUE(Healthy(*fourth, absl::Seconds(60)));
+  // Let the client's word of the promotion get around.
+  EXPECT_THAT(EtcdctlOk({"member", "update", id, "--peer-urls=" + url}),
+              MatchesRegex("Member +" + id + " updated in cluster +[0-9a-f]+\n"));
+  EXPECT_THAT(Etcdctl({"member", "update", id, "--peer-urls=" + cluster_->peer_url(0)}).err,
+              HasSubstr("etcdserver: Peer URLs already exists"));
+
+  EXPECT_THAT(EtcdctlOk({"move-leader", id}), MatchesRegex("Leadership transferred from [0-9a-f]+ to " + id + "\n"));
+  EXPECT_EQ(Leader(), *fourth);
+  EXPECT_THAT(Etcdctl({"move-leader", "1234"}).err, HasSubstr("etcdserver: bad leader transferee"));
+  const auto removed = insist({"member", "remove", id});
+  EXPECT_THAT(removed.out, MatchesRegex("Member +" + id + " removed from cluster +[0-9a-f]+\n")) << removed.err;
+  EXPECT_EQ(cluster_->process(*fourth).Wait(absl::Seconds(60)), 0);
+  EXPECT_THAT(Etcdctl({"member", "remove", id}).err, HasSubstr("etcdserver: member not found"));
+  EXPECT_EQ(EtcdctlOk({"put", "after", "all"}), "OK\n");
 }
 
 }  // namespace

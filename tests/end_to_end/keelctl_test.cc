@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <regex>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
@@ -223,6 +224,47 @@ TEST_F(KeelctlTest, EndpointsAndMembers) {
   const auto health = Keelctl({all, "--command-timeout=2s", "endpoint", "health"});
   EXPECT_EQ(health.exit_code, 1);
   EXPECT_THAT(health.err, HasSubstr(cluster_->endpoint(gone) + " is unhealthy"));
+}
+
+TEST_F(KeelctlTest, MemberCommandsSayWhatTheyDidAndWhatTheyNeed) {
+  EXPECT_EQ(Keelctl({"member", "add", "n4"}).exit_code, 128);
+  EXPECT_EQ(Keelctl({"member", "remove", "xyz"}).exit_code, 128);
+  EXPECT_EQ(Keelctl({"member", "add", "n4", "--peer-urls", "bogus"}).exit_code, 1);
+  EXPECT_THAT(Keelctl({"member", "remove", "1234"}).err, HasSubstr("etcdserver: member not found"));
+  EXPECT_THAT(Keelctl({"-w", "table", "member", "remove", "1234"}).err, HasSubstr("table not supported"));
+
+  auto number = cluster_->Reserve();
+  ASSERT_TRUE(number.ok());
+  const auto members = nlohmann::json::parse(KeelctlOk({"-w", "json", "--hex", "member", "list"}));
+  // A follower, so that the change is taken to the leader.
+  const int dead = Leader() == 1 ? 2 : 1;
+  std::string id;
+  for (const auto& member : members["members"]) {
+    if (member["name"] == cluster_->name(dead)) id = member["ID"].get<std::string>();
+  }
+  ASSERT_NE(id, "");
+  cluster_->Kill(dead);
+  tools::CommandResult replaced;
+  const absl::Time deadline = absl::Now() + absl::Seconds(60);
+  do {
+    replaced = Keelctl({"member", "replace", id, "--peer-urls", cluster_->peer_url(*number), "--name", "n4"});
+  } while (absl::StrContains(replaced.err, "unhealthy cluster") && absl::Now() < deadline);
+  ASSERT_EQ(replaced.exit_code, 0) << replaced.err;
+  std::smatch found;
+  const std::regex shape(
+      "Member +[0-9a-f]+ replaced in cluster +[0-9a-f]+\nby member [0-9a-f]+\n\nETCD_NAME=\"n4\"\n"
+      "ETCD_INITIAL_CLUSTER=\"([^\"]*)\"\nETCD_INITIAL_ADVERTISE_PEER_URLS=\"[^\"]*\"\n"
+      "ETCD_INITIAL_CLUSTER_STATE=\"existing\"\n");
+  ASSERT_TRUE(std::regex_match(replaced.out, found, shape)) << replaced.out;
+  ASSERT_TRUE(cluster_->Join(*number, found[1]).ok());
+  ASSERT_TRUE(Healthy(*number, absl::Seconds(60)));
+  EXPECT_EQ(nlohmann::json::parse(KeelctlOk({"-w", "json", "member", "list"}))["members"].size(), 3u);
+
+  const auto moved =
+      tools::RunCommand({.argv = {KEELCTL_PATH, "--endpoints=" + cluster_->endpoint(*number), "move-leader", id}});
+  ASSERT_TRUE(moved.ok());
+  EXPECT_EQ(moved->exit_code, 128);
+  EXPECT_THAT(moved->err, HasSubstr("no leader endpoint given at [" + cluster_->endpoint(*number) + "]"));
 }
 
 }  // namespace

@@ -4,17 +4,14 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
-#include <atomic>
 #include <iostream>
-#include <map>
-#include <thread>
 
 #include "absl/strings/str_cat.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "base/random.h"
 #include "keel/client.h"
 #include "tests/end_to_end/fixture.h"
+#include "tests/end_to_end/writers.h"
 
 namespace keel::test {
 namespace {
@@ -55,59 +52,6 @@ class KillTest : public ClusterTest {
     ADD_FAILURE() << "states differ: " << last;
   }
 };
-
-// Writers that note every acknowledged key with the revision they were told.
-class Writers {
- public:
-  Writers(Client& client, int count) : client_(client) {
-    for (int w = 0; w < count; ++w) threads_.emplace_back([this, w] { Run(w); });
-  }
-  ~Writers() { Stop(); }
-
-  void Stop() {
-    stop_ = true;
-    for (std::thread& thread : threads_) {
-      if (thread.joinable()) thread.join();
-    }
-  }
-  size_t acknowledged_count() const {
-    absl::MutexLock lock(&mu_);
-    return acknowledged_.size();
-  }
-  std::map<std::string, int64_t> acknowledged() const {
-    absl::MutexLock lock(&mu_);
-    return acknowledged_;
-  }
-
- private:
-  void Run(int writer) {
-    for (int i = 0; !stop_; ++i) {
-      const std::string key = absl::StrCat("w", writer, "/", i);
-      auto put = client_.kv().Put(key, absl::StrCat("value of ", key));
-      if (!put.ok()) continue;  // Not acknowledged: nothing is promised.
-      absl::MutexLock lock(&mu_);
-      acknowledged_[key] = put->header.revision;
-    }
-  }
-
-  Client& client_;
-  std::atomic<bool> stop_ = false;
-  std::vector<std::thread> threads_;
-  mutable absl::Mutex mu_;
-  std::map<std::string, int64_t> acknowledged_ ABSL_GUARDED_BY(mu_);
-};
-
-void ExpectAllPresent(Client& client, const std::map<std::string, int64_t>& acknowledged) {
-  auto all = client.kv().Get("w", {.prefix = true});
-  ASSERT_TRUE(all.ok()) << all.status();
-  std::map<std::string, const KeyValue*> stored;
-  for (const KeyValue& kv : all->kvs) stored[kv.key] = &kv;
-  for (const auto& [key, revision] : acknowledged) {
-    ASSERT_TRUE(stored.contains(key)) << key << " was acknowledged at revision " << revision << " and is gone";
-    EXPECT_EQ(stored[key]->mod_revision, revision) << key;
-    EXPECT_EQ(stored[key]->value, "value of " + key);
-  }
-}
 
 TEST_F(KillTest, KillingTheLeaderUnderWritesLosesNothingAcknowledged) {
   StartCluster();

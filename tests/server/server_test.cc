@@ -255,7 +255,7 @@ TEST_F(BootstrapRefusalTest, FlagsThatDoNotFitLeaveNoTrace) {
   EXPECT_EQ(Refusal(config).code(), absl::StatusCode::kInvalidArgument);
   config = OneMember(dir_.path());
   config.initial_cluster_state = InitialClusterState::kExisting;
-  EXPECT_THAT(std::string(Refusal(config).message()), HasSubstr("cannot join a running cluster"));
+  EXPECT_THAT(std::string(Refusal(config).message()), HasSubstr("could not retrieve cluster information"));
   EXPECT_FALSE(fs::exists(config.data_dir));
 }
 

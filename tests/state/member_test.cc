@@ -51,7 +51,7 @@ TEST_F(MemberTest, AMembershipAddsReaddressesAndRemovesInOneStep) {
   const StoredMembership joint{.index = 0, .voters = {1, 3}, .outgoing_voters = {1, 2}, .learners = {4}};
   Apply([&](ApplyBatch& batch) {
     batch.SetMembership(joint, {{.id = 3, .name = {}, .peer_urls = {"http://z:1", "http://d:1"}},
-                                {.id = 4, .name = {}, .peer_urls = {"http://e:1"}},
+                                {.id = 4, .name = {}, .peer_urls = {"http://e:1"}, .client_urls = {}, .learner = true},
                                 {.id = 1, .name = "ignored", .peer_urls = {"http://a:2"}},
                                 {.id = 8, .name = {}, .peer_urls = {"http://stranger:1"}}});
     EXPECT_TRUE(batch.Member(4)->learner);
@@ -81,11 +81,14 @@ TEST_F(MemberTest, AMembershipAddsReaddressesAndRemovesInOneStep) {
 TEST_F(MemberTest, PromotionIsAMatterOfTheMembershipAlone) {
   Apply([](ApplyBatch& batch) {
     batch.SetMembership({.index = 0, .voters = {1, 2}, .learners = {3}},
-                        {{.id = 3, .name = {}, .peer_urls = {"http://d:1"}}});
+                        {{.id = 3, .name = {}, .peer_urls = {"http://d:1"}, .client_urls = {}, .learner = true}});
   });
   ASSERT_TRUE(Say(3, {.id = 5, .starts = 1}).ok());
   EXPECT_TRUE(Find(3)->learner);
-  Apply([](ApplyBatch& batch) { EXPECT_TRUE(batch.SetPeerUrls(3, {"http://d:2"}).ok()); });
+  Apply([](ApplyBatch& batch) {
+    batch.SetMembership({.index = 0, .voters = {1, 2}, .learners = {3}},
+                        {{.id = 3, .name = {}, .peer_urls = {"http://d:2"}, .client_urls = {}, .learner = true}});
+  });
   EXPECT_TRUE(Find(3)->learner) << "an update promoted";
   Apply([](ApplyBatch& batch) { batch.SetMembership({.index = 0, .voters = {1, 2, 3}}, {}); });
   Reopen();
@@ -95,15 +98,23 @@ TEST_F(MemberTest, PromotionIsAMatterOfTheMembershipAlone) {
   EXPECT_THAT(Find(3)->peer_urls, ElementsAre("http://d:2"));
 }
 
-TEST_F(MemberTest, PeerUrlsOfAnotherMemberAreRefused) {
+TEST_F(MemberTest, ANewVoterAwaitsItsVoteAndShowsAsAVoter) {
   Apply([](ApplyBatch& batch) {
-    EXPECT_EQ(batch.SetPeerUrls(1, {"http://new:1", "http://b:1"}),
-              absl::FailedPreconditionError("etcdserver: Peer URLs already exists"));
-    EXPECT_EQ(batch.SetPeerUrls(3, {"http://new:1"}), absl::NotFoundError(kNotFound));
-    EXPECT_TRUE(batch.SetPeerUrls(1, {"http://a:1", "http://A:1"}).ok());  // Its own may stay.
+    batch.SetMembership({.index = 0, .voters = {1, 2}, .learners = {3}},
+                        {{.id = 3, .name = {}, .peer_urls = {"http://d:1"}}});
   });
+  for (int round = 0; round < 2; ++round) {
+    EXPECT_TRUE(Find(3)->awaits_vote);
+    EXPECT_FALSE(Find(3)->learner);
+    Reopen();
+  }
+  Apply([](ApplyBatch& batch) { batch.SetMembership({.index = 0, .voters = {1, 2, 3}}, {}); });
+  EXPECT_FALSE(Find(3)->awaits_vote);
+  // A later demotion is one.
+  Apply([](ApplyBatch& batch) { batch.SetMembership({.index = 0, .voters = {1, 2}, .learners = {3}}, {}); });
   Reopen();
-  EXPECT_THAT(Find(1)->peer_urls, ElementsAre("http://A:1", "http://a:1"));
+  EXPECT_FALSE(Find(3)->awaits_vote);
+  EXPECT_TRUE(Find(3)->learner);
 }
 
 TEST_F(MemberTest, AnotherOrAnOlderDirectoryIsNotTheMember) {

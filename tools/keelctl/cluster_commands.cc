@@ -1,7 +1,12 @@
+#include <memory>
+
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "base/url.h"
 #include "tools/keelctl/commands.h"
 #include "tools/keelctl/endpoint_set.h"
 #include "tools/keelctl/printer.h"
+#include "tools/keelctl/text.h"
 
 namespace keel::ctl {
 namespace {
@@ -16,6 +21,108 @@ Outcome RunMemberList(Context& context, const std::string& consistency) {
   if (!response.ok()) return Outcome::Of(response.status());
   PrinterFor(context)->Members(*response);
   return Outcome::Ok();
+}
+
+// A person learns of a mistyped URL before anything is asked of the cluster.
+absl::Status CheckUrls(const std::vector<std::string>& urls) {
+  for (const std::string& text : urls) {
+    if (auto url = ParseUrl(text); !url.ok()) return url.status();
+  }
+  return absl::OkStatus();
+}
+
+std::string NameOf(const Member& member, const MembersResponse& response, const std::string& new_name) {
+  return response.member && response.member->id == member.id ? new_name : member.name;
+}
+
+// The environment that the new member is to be started with.
+void PrintEnvironment(Context& context, const std::string& name, const MembersResponse& response) {
+  if (context.flags.format != Format::kSimple || !response.member) return;
+  std::vector<std::string> cluster;
+  for (const Member& member : response.members) {
+    for (const std::string& url : member.peer_urls) {
+      cluster.push_back(absl::StrCat(NameOf(member, response, name), "=", url));
+    }
+  }
+  context.out << "\nETCD_NAME=\"" << name << "\"\nETCD_INITIAL_CLUSTER=\"" << absl::StrJoin(cluster, ",")
+              << "\"\nETCD_INITIAL_ADVERTISE_PEER_URLS=\"" << absl::StrJoin(response.member->peer_urls, ",")
+              << "\"\nETCD_INITIAL_CLUSTER_STATE=\"existing\"\n";
+}
+
+struct MemberArguments {
+  std::string id;
+  std::string name;
+  std::vector<std::string> peer_urls;
+  bool learner = false;
+};
+
+Outcome RunMemberAdd(Context& context, const MemberArguments& arguments) {
+  if (arguments.peer_urls.empty())
+    return Outcome::BadArguments("member peer urls not provided; name them with --peer-urls");
+  if (auto status = CheckUrls(arguments.peer_urls); !status.ok()) return Outcome::Of(status);
+  auto client = context.client();
+  if (!client.ok()) return Outcome::Of(client.status(), kExitBadConnection);
+  auto response = (*client)->cluster().Add(arguments.peer_urls, {.learner = arguments.learner});
+  if (!response.ok()) return Outcome::Of(response.status());
+  if (!response->member) return {kExitError, "the answer names no new member"};
+  PrinterFor(context)->MemberChanged(response->member->id, arguments.learner ? "added as learner to" : "added to",
+                                     *response);
+  PrintEnvironment(context, arguments.name, *response);
+  return Outcome::Ok();
+}
+
+// `call` asks for the change of member `id`.
+template <typename Call>
+Outcome RunMemberChange(Context& context, const MemberArguments& arguments, const char* what, const Call& call) {
+  auto id = ParseHexId(arguments.id);
+  if (!id.ok()) return Outcome::BadArguments(absl::StrCat("bad member ID arg (", id.status().message(), ")"));
+  auto client = context.client();
+  if (!client.ok()) return Outcome::Of(client.status(), kExitBadConnection);
+  absl::StatusOr<MembersResponse> response = call((*client)->cluster(), *id);
+  if (!response.ok()) return Outcome::Of(response.status());
+  PrinterFor(context)->MemberChanged(*id, what, *response);
+  return Outcome::Ok();
+}
+
+Outcome RunMemberUpdate(Context& context, const MemberArguments& arguments) {
+  if (arguments.peer_urls.empty())
+    return Outcome::BadArguments("member peer urls not provided; name them with --peer-urls");
+  if (auto status = CheckUrls(arguments.peer_urls); !status.ok()) return Outcome::Of(status);
+  return RunMemberChange(context, arguments, "updated in",
+                         [&](Cluster& cluster, uint64_t id) { return cluster.Update(id, arguments.peer_urls); });
+}
+
+Outcome RunMemberReplace(Context& context, const MemberArguments& arguments) {
+  if (arguments.peer_urls.empty())
+    return Outcome::BadArguments("member peer urls not provided; name them with --peer-urls");
+  if (auto status = CheckUrls(arguments.peer_urls); !status.ok()) return Outcome::Of(status);
+  absl::StatusOr<MembersResponse> replaced;
+  const Outcome outcome = RunMemberChange(context, arguments, "replaced in", [&](Cluster& cluster, uint64_t id) {
+    return replaced = cluster.Replace(id, arguments.peer_urls);
+  });
+  if (outcome.code != kExitOk) return outcome;
+  if (context.flags.format == Format::kSimple && replaced->member) {
+    context.out << "by member " << absl::StrCat(absl::Hex(replaced->member->id)) << "\n";
+  }
+  PrintEnvironment(context, arguments.name, *replaced);
+  return outcome;
+}
+
+Outcome RunMoveLeader(Context& context, const std::string& target) {
+  auto id = ParseHexId(target);
+  if (!id.ok()) return Outcome::BadArguments(absl::StrCat("bad member ID arg (", id.status().message(), ")"));
+  auto client = context.client();
+  if (!client.ok()) return Outcome::Of(client.status(), kExitBadConnection);
+  for (const std::string& endpoint : context.flags.endpoints) {
+    auto status = (*client)->maintenance().Status(endpoint);
+    if (!status.ok() || !status->is_leader()) continue;
+    auto moved = (*client)->maintenance().MoveLeader(endpoint, *id);
+    if (!moved.ok()) return Outcome::Of(moved.status());
+    PrinterFor(context)->LeaderMoved(status->leader, *id);
+    return Outcome::Ok();
+  }
+  return Outcome::BadArguments(
+      absl::StrCat("no leader endpoint given at [", absl::StrJoin(context.flags.endpoints, " "), "]"));
 }
 
 Outcome RunAlarmList(Context& context) {
@@ -82,6 +189,42 @@ void AddClusterCommands(CLI::App& app, Context& context, Outcome& outcome) {
   AddCommand(*member, "list", "list the members", Tables::kYes, context, outcome, [&context, consistency] {
     return RunMemberList(context, *consistency);
   })->add_option("--consistency", *consistency, "l: linearizable, s: as this member sees it");
+
+  auto arguments = std::make_shared<MemberArguments>();
+  const auto add_id = [&arguments](CLI::App* command) {
+    command->add_option("id", arguments->id, "member id, hexadecimal")->required();
+    return command;
+  };
+  const auto add_urls = [&arguments](CLI::App* command) {
+    command->add_option("--peer-urls", arguments->peer_urls, "where the other members reach it")->delimiter(',');
+    return command;
+  };
+  CLI::App* add = add_urls(AddCommand(*member, "add", "add a member, which is started afterwards", Tables::kNo, context,
+                                      outcome, [&context, arguments] { return RunMemberAdd(context, *arguments); }));
+  add->add_option("name", arguments->name, "name of the new member")->required();
+  add->add_flag("--learner", arguments->learner, "it receives everything but has no vote until promoted");
+  add_id(
+      AddCommand(*member, "remove", "remove a member, for ever", Tables::kNo, context, outcome, [&context, arguments] {
+        return RunMemberChange(context, *arguments, "removed from",
+                               [](Cluster& cluster, uint64_t id) { return cluster.Remove(id); });
+      }));
+  add_urls(add_id(AddCommand(*member, "update", "change where a member is reached", Tables::kNo, context, outcome,
+                             [&context, arguments] { return RunMemberUpdate(context, *arguments); })));
+  add_id(
+      AddCommand(*member, "promote", "give a learner its vote", Tables::kNo, context, outcome, [&context, arguments] {
+        return RunMemberChange(context, *arguments, "promoted in",
+                               [](Cluster& cluster, uint64_t id) { return cluster.Promote(id); });
+      }));
+  CLI::App* replace = add_urls(
+      add_id(AddCommand(*member, "replace", "put a new member into the place of another in one step", Tables::kNo,
+                        context, outcome, [&context, arguments] { return RunMemberReplace(context, *arguments); })));
+  replace->add_option("--name", arguments->name, "name of the new member, for the environment that is printed");
+
+  auto target = std::make_shared<std::string>();
+  AddCommand(app, "move-leader", "hand leadership to another member", Tables::kNo, context, outcome,
+             [&context, target] { return RunMoveLeader(context, *target); })
+      ->add_option("target", *target, "member id, hexadecimal")
+      ->required();
 
   CLI::App* alarm = app.add_subcommand("alarm", "alarms of the members");
   alarm->require_subcommand(1)->fallthrough();

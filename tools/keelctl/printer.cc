@@ -122,6 +122,12 @@ class SimplePrinter : public Printer {
   void Members(const MembersResponse& response) override {
     for (const Member& member : response.members) out_ << absl::StrJoin(MemberCells(member), ", ") << "\n";
   }
+  void MemberChanged(uint64_t id, const std::string& what, const MembersResponse& response) override {
+    out_ << absl::StrFormat("Member %16x %s cluster %16x\n", id, what, response.header.cluster_id);
+  }
+  void LeaderMoved(uint64_t from, uint64_t to) override {
+    out_ << "Leadership transferred from " << HexId(from) << " to " << HexId(to) << "\n";
+  }
   void Health(const std::vector<EndpointHealth>& rows) override {
     for (const EndpointHealth& row : rows) {
       if (row.healthy) {

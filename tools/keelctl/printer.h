@@ -52,6 +52,9 @@ class Printer {
   virtual void LeaseList(const LeaseListResponse& response) = 0;
   virtual void LeaseKeepAlive(const LeaseKeepAliveResponse& response) = 0;
   virtual void Members(const MembersResponse& response) = 0;
+  // `what` has been done to member `id`: "removed from", "added to", ...
+  virtual void MemberChanged(uint64_t id, const std::string& what, const MembersResponse& response) = 0;
+  virtual void LeaderMoved(uint64_t from, uint64_t to) = 0;
   virtual void Health(const std::vector<EndpointHealth>& rows) = 0;
   virtual void Status(const std::vector<EndpointStatus>& rows) = 0;
   virtual void Hashes(const std::vector<EndpointHash>& rows) = 0;

@@ -79,6 +79,13 @@ class FieldsPrinter : public Printer {
       out_ << "\n";
     }
   }
+  void MemberChanged(uint64_t /*id*/, const std::string& /*what*/, const MembersResponse& response) override {
+    Members(response);
+  }
+  void LeaderMoved(uint64_t from, uint64_t to) override {
+    Id("From", from);
+    Id("To", to);
+  }
   void Health(const std::vector<EndpointHealth>& rows) override {
     for (const EndpointHealth& row : rows) {
       Line("Endpoint", GoQuote(row.endpoint));

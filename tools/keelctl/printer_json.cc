@@ -151,19 +151,15 @@ class JsonPrinter : public Printer {
     Json j = Json::object();
     j["header"] = Header(response.header);
     if (hex_) HexId(j["header"], {"cluster_id", "member_id"});
+    if (response.member.has_value()) j["member"] = One(*response.member);
     j["members"] = Json::array();
-    for (const Member& member : response.members) {
-      Json m = Json::object();
-      SetUnsigned(m, "ID", member.id);
-      if (hex_) HexId(m, {"ID"});
-      SetText(m, "name", member.name);
-      if (!member.peer_urls.empty()) m["peerURLs"] = member.peer_urls;
-      if (!member.client_urls.empty()) m["clientURLs"] = member.client_urls;
-      Set(m, "isLearner", member.is_learner);
-      j["members"].push_back(m);
-    }
+    for (const Member& member : response.members) j["members"].push_back(One(member));
     Line(j);
   }
+  void MemberChanged(uint64_t /*id*/, const std::string& /*what*/, const MembersResponse& response) override {
+    Members(response);
+  }
+  void LeaderMoved(uint64_t /*from*/, uint64_t /*to*/) override { Line(Json::object()); }
 
   void Health(const std::vector<EndpointHealth>& rows) override {
     Json j = Json::array();
@@ -235,6 +231,17 @@ class JsonPrinter : public Printer {
   }
 
  private:
+  Json One(const Member& member) const {
+    Json m = Json::object();
+    SetUnsigned(m, "ID", member.id);
+    if (hex_) HexId(m, {"ID"});
+    SetText(m, "name", member.name);
+    if (!member.peer_urls.empty()) m["peerURLs"] = member.peer_urls;
+    if (!member.client_urls.empty()) m["clientURLs"] = member.client_urls;
+    Set(m, "isLearner", member.is_learner);
+    return m;
+  }
+
   // Lease answers carry the header's fields at the top.
   static Json Flat(const ResponseHeader& header) { return Header(header); }
 

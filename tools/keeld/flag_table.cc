@@ -37,6 +37,11 @@ absl::Status SetNumber(std::string_view text, Config* config) {
   return absl::OkStatus();
 }
 
+template <bool Config::*field>
+absl::Status SetBool(std::string_view text, Config* config) {
+  return absl::SimpleAtob(ToAbsl(text), &(config->*field)) ? absl::OkStatus() : Bad("parse error");
+}
+
 template <absl::Duration Config::*field>
 absl::Status SetDuration(std::string_view text, Config* config) {
   absl::Duration duration;
@@ -227,6 +232,20 @@ constexpr Flag kFlags[] = {
      .default_text = "etcd-cluster",
      .help = "Mixed into the ids of a new cluster.",
      .set = SetText<&Config::initial_cluster_token>},
+    {.name = "strict-reconfig-check",
+     .kind = kBool,
+     .default_text = "true",
+     .help = "Refuse changes of members that would cost the cluster its quorum.",
+     .set = SetBool<&Config::strict_reconfig_check>},
+    {.name = "max-learners",
+     .default_text = "1",
+     .help = "Learners the cluster may have.",
+     .set = SetNumber<&Config::max_learners>},
+    {.name = "force-new-cluster",
+     .kind = kBool,
+     .default_text = "false",
+     .help = "Go on with this member's data as the only member; when the others are lost for good.",
+     .set = SetBool<&Config::force_new_cluster>},
     // Compaction, watch.
     {.name = "auto-compaction-mode",
      .default_text = "periodic",
@@ -286,14 +305,12 @@ constexpr Flag kFlags[] = {
     {.name = "bootstrap-defrag-threshold-megabytes", .default_text = "0"},
     {.name = "raft-read-timeout", .kind = kDuration, .default_text = "5s"},
     {.name = "raft-write-timeout", .kind = kDuration, .default_text = "5s"},
-    {.name = "max-learners", .default_text = "1"},
     {.name = "socket-reuse-address", .kind = kBool, .default_text = "false"},
     {.name = "memory-mlock", .kind = kBool, .default_text = "false"},
     {.name = "warning-apply-duration", .kind = kDuration, .default_text = "100ms"},
     {.name = "warning-unary-request-duration", .kind = kDuration, .default_text = "300ms"},
     {.name = "downgrade-check-time", .kind = kDuration, .default_text = "5s"},
     {.name = "feature-gates"},
-    {.name = "strict-reconfig-check", .kind = kBool, .default_text = "true"},
     {.name = "enable-grpc-gateway", .kind = kBool, .default_text = "true"},
     {.name = "enable-pprof", .kind = kBool, .default_text = "false"},
     {.name = "v2-deprecation"},
@@ -352,7 +369,6 @@ constexpr Flag kFlags[] = {
     {.name = "discovery", .refusal = kNoDiscovery},
     {.name = "discovery-proxy", .refusal = kNoDiscovery},
     {.name = "discovery-fallback", .default_text = "exit", .refusal = kNoDiscovery},
-    {.name = "force-new-cluster", .kind = kBool, .default_text = "false", .refusal = kNotYet},
     {.name = "cert-file", .refusal = kNoTls},
     {.name = "key-file", .refusal = kNoTls},
     {.name = "client-cert-auth", .kind = kBool, .default_text = "false", .refusal = kNoTls},

@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <iostream>
@@ -13,6 +14,7 @@
 
 #include "absl/synchronization/mutex.h"
 #include "base/log.h"
+#include "server/bootstrap.h"
 #include "server/grpc_pollers.h"
 #include "server/server.h"
 #include "tools/keeld/flags.h"
@@ -75,18 +77,34 @@ int Run(CommandLine line) {
     LogFatal(status);
     _exit(kExitFailure);  // Nothing may be written any more: what the disk holds is not known.
   });
+  if (!server.ok() && server::IsRemovedError(server.status())) {
+    KEEL_LOG_WARN("the member has been permanently removed from the cluster",
+                  {{"error", std::string(server.status().message())}});
+    FlushLog();
+    return 0;
+  }
   if (!server.ok()) return Fail("cannot start the member", server.status());
   (*server)->OnReady(&NotifyReady);
+  // Ends the wait below as a signal from outside does.
+  static std::atomic<bool> removed{false};
+  (*server)->OnRemoved([] {
+    removed = true;
+    kill(getpid(), SIGTERM);
+  });
 
   int signal = 0;
   sigwait(&signals, &signal);
-  KEEL_LOG_INFO("received signal; shutting down", {{"signal", strsignal(signal)}});
+  if (!removed) KEEL_LOG_INFO("received signal; shutting down", {{"signal", strsignal(signal)}});
   // A second one ends the process at once.
   ::signal(SIGTERM, SIG_DFL);
   ::signal(SIGINT, SIG_DFL);
   pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
   (*server)->Stop();
   server->reset();
+  if (removed) {
+    FlushLog();
+    return 0;
+  }
   return EndBy(signal);
 }
 

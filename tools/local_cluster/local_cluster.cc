@@ -37,33 +37,44 @@ absl::StatusOr<int> FreePort() {
 absl::StatusOr<LocalCluster> LocalCluster::Create(const Options& options) {
   LocalCluster cluster;
   cluster.options_ = options;
-  for (int i = 0; i < options.members; ++i) {
-    MemberProcess member;
-    member.name = absl::StrCat("n", i + 1);
-    member.data_dir = absl::StrCat(options.dir, "/", member.name);
-    member.log_file = absl::StrCat(options.dir, "/", member.name, ".log");
-    KEEL_ASSIGN_OR_RETURN(member.client_port, FreePort());
-    KEEL_ASSIGN_OR_RETURN(member.peer_port, FreePort());
-    cluster.members_.push_back(std::move(member));
-  }
+  cluster.founders_ = options.members;
+  for (int i = 0; i < options.members; ++i) KEEL_RETURN_IF_ERROR(cluster.Reserve().status());
   return cluster;
+}
+
+absl::StatusOr<int> LocalCluster::Reserve() {
+  MemberProcess member;
+  member.name = absl::StrCat("n", size() + 1);
+  member.data_dir = absl::StrCat(options_.dir, "/", member.name);
+  member.log_file = absl::StrCat(options_.dir, "/", member.name, ".log");
+  KEEL_ASSIGN_OR_RETURN(member.client_port, FreePort());
+  KEEL_ASSIGN_OR_RETURN(member.peer_port, FreePort());
+  members_.push_back(std::move(member));
+  return size() - 1;
+}
+
+absl::Status LocalCluster::Join(int i, const std::string& initial_cluster) {
+  members_[i].joins = initial_cluster;
+  return Start(i);
 }
 
 std::vector<std::string> LocalCluster::Flags(int i) const {
   const MemberProcess& member = members_[i];
   std::vector<std::string> initial;
-  for (const MemberProcess& m : members_) initial.push_back(absl::StrCat(m.name, "=http://127.0.0.1:", m.peer_port));
+  for (int m = 0; m < founders_; ++m) initial.push_back(absl::StrCat(members_[m].name, "=", peer_url(m)));
   const std::string client = absl::StrCat("http://127.0.0.1:", member.client_port);
   const std::string peer = absl::StrCat("http://127.0.0.1:", member.peer_port);
-  std::vector<std::string> flags = {options_.keeld,
-                                    "--name=" + member.name,
-                                    "--data-dir=" + member.data_dir,
-                                    "--listen-client-urls=" + client,
-                                    "--advertise-client-urls=" + client,
-                                    "--listen-peer-urls=" + peer,
-                                    "--initial-advertise-peer-urls=" + peer,
-                                    "--initial-cluster=" + absl::StrJoin(initial, ","),
-                                    "--initial-cluster-token=keel-local"};
+  std::vector<std::string> flags = {
+      options_.keeld,
+      "--name=" + member.name,
+      "--data-dir=" + member.data_dir,
+      "--listen-client-urls=" + client,
+      "--advertise-client-urls=" + client,
+      "--listen-peer-urls=" + peer,
+      "--initial-advertise-peer-urls=" + peer,
+      "--initial-cluster=" + (member.joins.empty() ? absl::StrJoin(initial, ",") : member.joins),
+      absl::StrCat("--initial-cluster-state=", member.joins.empty() ? "new" : "existing"),
+      "--initial-cluster-token=keel-local"};
   flags.insert(flags.end(), options_.extra_flags.begin(), options_.extra_flags.end());
   return flags;
 }
@@ -82,6 +93,8 @@ absl::Status LocalCluster::StartAll() {
 }
 
 std::string LocalCluster::endpoint(int i) const { return absl::StrCat("127.0.0.1:", members_[i].client_port); }
+
+std::string LocalCluster::peer_url(int i) const { return absl::StrCat("http://127.0.0.1:", members_[i].peer_port); }
 
 std::string LocalCluster::endpoints() const {
   std::vector<std::string> all;

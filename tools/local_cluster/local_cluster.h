@@ -25,6 +25,10 @@ class LocalCluster {
   static absl::StatusOr<LocalCluster> Create(const Options& options);
 
   int size() const { return static_cast<int>(members_.size()); }
+  // One more member, not started; its number. It is started with Join().
+  absl::StatusOr<int> Reserve();
+  // Starts a reserved member that has been added to the running cluster; `initial_cluster` names all members by now.
+  absl::Status Join(int member, const std::string& initial_cluster);
   // Starts a member that is not running, on its old data if it has any.
   absl::Status Start(int member);
   absl::Status StartAll();
@@ -37,6 +41,7 @@ class LocalCluster {
 
   const std::string& name(int member) const { return members_[member].name; }
   std::string endpoint(int member) const;  // "127.0.0.1:port"
+  std::string peer_url(int member) const;  // "http://127.0.0.1:port"
   std::string endpoints() const;           // All, comma-separated.
   const std::string& data_dir(int member) const { return members_[member].data_dir; }
   const std::string& log_file(int member) const { return members_[member].log_file; }
@@ -53,10 +58,12 @@ class LocalCluster {
     std::string log_file;
     int client_port = 0;
     int peer_port = 0;
+    std::string joins;                  // The --initial-cluster of one that was added later; empty: one of the first.
     std::vector<ChildProcess> process;  // Empty until started, then the newest incarnation.
   };
 
   Options options_;
+  int founders_ = 0;  // The first so many members.
   std::vector<MemberProcess> members_;
 };
 

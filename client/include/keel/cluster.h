@@ -36,7 +36,7 @@ struct Member {
 // The header of a cluster call has no revision.
 struct MembersResponse {
   ResponseHeader header = {};
-  std::optional<Member> member = std::nullopt;  // The new one; set by Add only.
+  std::optional<Member> member = std::nullopt;  // The new one; set by Add and Replace.
   std::vector<Member> members = {};             // All, after the change, by id.
 };
 
@@ -62,6 +62,10 @@ class Cluster {
   absl::StatusOr<MembersResponse> Update(uint64_t id, const std::vector<std::string>& peer_urls,
                                          const CallOptions& call = {});
   absl::StatusOr<MembersResponse> Promote(uint64_t id, const CallOptions& call = {});
+  // Puts a new member at `peer_urls` into the place of member `id`, in one atomic step; Keel's own. The answer names
+  // the new one.
+  absl::StatusOr<MembersResponse> Replace(uint64_t id, const std::vector<std::string>& peer_urls,
+                                          const CallOptions& call = {});
 
  private:
   client::Core& core_;
