@@ -23,6 +23,12 @@ std::string OneLine(const absl::Status& status) {
 
 }  // namespace
 
+Entry StoredEntry(Index index, Term term) {
+  return {.id = {term, index},
+          .type = EntryType::kCommand,
+          .payload = Payload(absl::StrCat("c", index.value(), ".", term.value()))};
+}
+
 // --- Members.
 
 absl::Status Group::Add(const NewMember& options) {
@@ -45,9 +51,7 @@ absl::Status Group::Add(const NewMember& options) {
     Index index = options.base;
     for (uint64_t term : options.log) {
       ++index;
-      batch.entries.push_back({.id = {Term(term), index},
-                               .type = EntryType::kCommand,
-                               .payload = Payload(absl::StrCat("c", index.value(), ".", term))});
+      batch.entries.push_back(StoredEntry(index, Term(term)));
       if (index > options.commit) continue;
       committed.push_back(batch.entries.back().id);
       member.durable_machine.last = batch.entries.back().id;

@@ -47,6 +47,9 @@ struct Parcel {
 
 enum class Held { kDisk, kApply, kTicks, kAll };  // What of a member Stabilize() and Run() leave alone.
 
+// What stands at `index` in a log that a script begins with.
+Entry StoredEntry(Index index, Term term);
+
 class Group {
  public:
   struct NewMember {

@@ -111,6 +111,7 @@ Interpreter::Interpreter() {
     return absl::OkStatus();
   };
   handlers_["deliver"] = [this](const Command& c) { return Deliver(c); };
+  handlers_["inject"] = [this](const Command& c) { return Inject(c); };
   handlers_["drop"] = [this](const Command& c) { return Drop(c); };
   handlers_["dup"] = [this](const Command& c) { return Duplicate(c); };
   handlers_["cut"] = [this](const Command& c) { return Cut(c); };
@@ -365,6 +366,32 @@ absl::Status Interpreter::Deliver(const Command& command) {
   for (uint64_t number : *numbers) {
     if (std::optional<Parcel> parcel = group_.Take(number)) group_.Deliver(*std::move(parcel));
   }
+  return absl::OkStatus();
+}
+
+// "inject 1->3 term=4 prev=2@1 log=(1,2) commit=3": an append that a leader of the past, or of another build, may send.
+absl::Status Interpreter::Inject(const Command& command) {
+  const auto link = ParseLink(command.words.empty() ? "" : command.words[0]);
+  KEEL_RETURN_IF_ERROR(link.status());
+  const auto option = [&](const std::string& key) {
+    const auto it = command.options.find(key);
+    return it == command.options.end() ? std::string("0") : it->second;
+  };
+  const std::vector<std::string> prev = absl::StrSplit(option("prev"), '@');
+  const auto term = Number(option("term")), commit = Number(option("commit")), index = Number(prev.front()),
+             prev_term = Number(prev.back());
+  const auto log = Numbers(command.options.contains("log") ? option("log") : "()");
+  for (const absl::Status& status :
+       {term.status(), commit.status(), index.status(), prev_term.status(), log.status()}) {
+    KEEL_RETURN_IF_ERROR(status);
+  }
+  AppendRequest append{.prev = {Term(*prev_term), Index(*index)}, .entries = {}, .commit = Index(*commit)};
+  for (uint64_t entry_term : *log)
+    append.entries.push_back(StoredEntry(append.prev.index + append.entries.size() + 1, Term(entry_term)));
+  group_.Deliver({.number = 0,
+                  .from = link->from,
+                  .to = link->to,
+                  .what = Message{.from = link->from, .to = link->to, .term = Term(*term), .body = std::move(append)}});
   return absl::OkStatus();
 }
 
@@ -670,6 +697,17 @@ absl::Status Interpreter::Expect(const Command& command) {
       }
     }
     return absl::OkStatus();
+  }
+  if (command.words[0] == "match") {
+    const auto leader = OneUp(command, 1);
+    KEEL_RETURN_IF_ERROR(leader.status());
+    if (command.words.size() != 4) return Wrong("expect match LEADER FOLLOWER INDEX");
+    for (const FollowerStatus& follower : group_.core(*leader).followers()) {
+      if (Text(follower.id) != command.words[2]) continue;
+      if (Text(follower.match) == command.words[3]) return absl::OkStatus();
+      return Wrong(absl::StrCat("member ", Text(*leader), " counts ", Text(follower.match), " on ", command.words[2]));
+    }
+    return Wrong(absl::StrCat("member ", Text(*leader), " leads no ", command.words[2]));
   }
   if (command.words[0] == "state") {
     if (command.words.size() < 2) return Wrong("expect state MEMBER COMMAND...");

@@ -38,6 +38,7 @@ class Interpreter {
 
   absl::Status AddNodes(const Command& command);
   absl::Status Deliver(const Command& command);
+  absl::Status Inject(const Command& command);
   absl::Status Drop(const Command& command);
   absl::Status Duplicate(const Command& command);
   absl::Status Cut(const Command& command);

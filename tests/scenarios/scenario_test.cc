@@ -8,6 +8,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <set>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -57,6 +58,20 @@ std::vector<std::filesystem::path> Stories() {
   }
   std::sort(paths.begin(), paths.end());
   return paths;
+}
+
+// The historical failures that concern Raft, membership, snapshots and reads; E27 is topology_test.cc.
+constexpr const char* kMustBeCovered[] = {"J1",  "J5",  "J6",  "J7",  "J8",  "J10", "E2",  "E12",      "E13",
+                                          "E14", "E15", "E21", "E22", "E23", "E24", "E26", "figure-7", "figure-8"};
+
+TEST(StoriesTest, EveryHistoricalFailureHasOne) {
+  std::set<std::string> covered;
+  for (const std::filesystem::path& path : Stories()) {
+    const absl::StatusOr<Script> script = ParseScript(Load(path));
+    ASSERT_TRUE(script.ok()) << path << ": " << script.status().message();
+    covered.insert(script->covers.begin(), script->covers.end());
+  }
+  for (const char* id : kMustBeCovered) EXPECT_TRUE(covered.contains(id)) << id;
 }
 
 }  // namespace
