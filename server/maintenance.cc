@@ -63,6 +63,9 @@ class MaintenanceImpl final : public Maintenance {
       if (!step.ok()) return step.status();
       *more = *step;
     }
+    const absl::StatusOr<bool> step = store_.CheckpointIndexStep();
+    if (!step.ok()) return step.status();
+    *more |= *step;
     PollAutoCompaction();
     PollSpaceAlarm();
     return FlushWhenDue();

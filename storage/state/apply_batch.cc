@@ -379,6 +379,7 @@ absl::StatusOr<std::vector<RevisionEventsPtr>> ApplyBatch::Impl::Commit() {
   if (!began_) return std::vector<RevisionEventsPtr>();
   if (failed_->load()) return absl::InternalError("state: an earlier write failed; restart this member");
   AddWrites(member_writes_, writes_.get());
+  point_.written_bytes += stored_bytes_;
   writes_->PutMeta(kPointKey, EncodePoint(point_));
   if (absl::Status status = generation_->engine().Write(writes_.get()); !status.ok()) {
     failed_->store(true);
@@ -404,6 +405,7 @@ void ApplyBatch::Impl::Publish() {
   PublishedState& state = generation_->published;
   state.point = point_;
   state.stored_bytes += stored_bytes_;
+  state.changes_since_index += static_cast<int64_t>(records_.size());
   // Detach, then change the leases, then attach: a lease may have been revoked and granted anew in between.
   for (const auto& [key, change] : keys_) {
     if (change.committed_lease.value() != 0) state.leases.Move(key, change.committed_lease, LeaseId(0));

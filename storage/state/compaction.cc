@@ -77,6 +77,9 @@ absl::StatusOr<bool> CompactSlice(Generation* generation, int64_t records_max) {
       batch->DeleteRecord(*change);
       dead_records.push_back(*change);
       freed_bytes += StoredBytes(stored);
+      if (generation->index_checkpoint().NeedsNote(*change, *record)) {
+        batch->PutMeta(GoneKey(fields->key), EncodeChange(*change));
+      }
       dead_keys.push_back({.key = std::string(fields->key), .tombstone = *change});
     }
   }
@@ -87,6 +90,7 @@ absl::StatusOr<bool> CompactSlice(Generation* generation, int64_t records_max) {
     progress.next = {.revision = floor, .sub = 0};
     progress.finished = floor;
   }
+  progress.freed_bytes += freed_bytes;
   batch->PutMeta(kCompactionKey, EncodeCompaction(progress));
   KEEL_RETURN_IF_ERROR(engine.Write(batch.get()));
 

@@ -179,6 +179,8 @@ class FileMediumImpl final : public StateMedium {
   }
   absl::StatusOr<StatePoint> ReadPoint(const std::string& dir) override { return ReadRocksPoint(dir); }
 
+  Disk* disk() override { return &Disk::Real(); }
+
   bool Exists(const std::string& path) override {
     std::error_code error;
     return fs::exists(path, error);

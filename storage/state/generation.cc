@@ -28,7 +28,12 @@ absl::StatusOr<std::shared_ptr<Generation>> Generation::Open(const std::string& 
   std::shared_ptr<Generation> generation(new Generation(dir, std::move(medium), options.value_cache_bytes));
   KEEL_ASSIGN_OR_RETURN(generation->engine_, generation->medium_->OpenEngine(dir, options, std::move(signal)));
   KEEL_RETURN_IF_ERROR(generation->ReadMeta());
-  KEEL_RETURN_IF_ERROR(generation->ReadHistory());
+  generation->index_checkpoint_ =
+      std::make_unique<IndexCheckpoint>(generation.get(), generation->medium_->disk(),
+                                        IndexCheckpoint::Options{.changes_min = options.index_checkpoint_changes,
+                                                                 .step_bytes = options.index_checkpoint_step_bytes});
+  KEEL_ASSIGN_OR_RETURN(const std::optional<Revision> loaded, generation->index_checkpoint_->Load());
+  KEEL_RETURN_IF_ERROR(generation->ReadHistory(loaded));
   return generation;
 }
 
@@ -105,11 +110,30 @@ absl::Status Generation::ReadMeta() {
   return absl::OkStatus();
 }
 
-absl::Status Generation::ReadHistory() {
+absl::Status Generation::SetStoredBytes(std::optional<int64_t> scanned_bytes) {
+  int64_t freed;
+  {
+    absl::MutexLock compaction_lock(&compaction_mu);
+    freed = compaction.freed_bytes;
+  }
+  published.stored_bytes = published.point.written_bytes - freed;
+  if (!scanned_bytes.has_value() || published.stored_bytes == *scanned_bytes) return absl::OkStatus();
+  // Made by something that does not count, such as an import.
+  published.stored_bytes = *scanned_bytes;
+  published.point.written_bytes = *scanned_bytes + freed;
+  const std::unique_ptr<EngineBatch> batch = engine_->NewBatch();
+  batch->PutMeta(kPointKey, EncodePoint(published.point));
+  return engine_->Write(batch.get());
+}
+
+absl::Status Generation::ReadHistory(std::optional<Revision> from) {
   absl::MutexLock lock(&mu);
   ChangeId last;
+  int64_t scanned_bytes = 0;
   auto it = engine_->HistIterator();
-  for (it->SeekToFirst(); it->Valid(); it->Next()) {
+  // The records of `from` itself once more: whether the last revision is there must be seen, whatever was loaded.
+  it->Seek(from.has_value() ? EncodeRecordKey({.revision = *from, .sub = 0}) : std::string());
+  for (; it->Valid(); it->Next()) {
     std::optional<ChangeId> change = DecodeRecordKey(it->key());
     std::optional<RecordView> record = DecodeRecord(it->value());
     std::optional<KeyValueFields> fields;
@@ -119,7 +143,8 @@ absl::Status Generation::ReadHistory() {
       return Damaged(dir_, absl::StrCat("the history is damaged after change ", last.revision.value(), ".", last.sub));
     }
     uint32_t bytes = StoredBytes(it->value());
-    published.stored_bytes += bytes;
+    scanned_bytes += bytes;
+    ++published.changes_since_index;
     published.index.Set(fields->key,
                         {.mod = *change,
                          .stored_bytes = bytes,
@@ -138,6 +163,7 @@ absl::Status Generation::ReadHistory() {
     return Damaged(dir_, absl::StrCat("the history ends at revision ", newest.value(), " but the applied state is at ",
                                       published.point.current.value()));
   }
+  KEEL_RETURN_IF_ERROR(SetStoredBytes(from.has_value() ? std::nullopt : std::optional<int64_t>(scanned_bytes)));
   published.index.ForEachLeased([this](std::string_view key, LeaseId lease) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu) {
     published.leases.Move(key, LeaseId(0), lease);
   });

@@ -19,6 +19,7 @@
 #include "absl/synchronization/mutex.h"
 #include "storage/state/engine.h"
 #include "storage/state/hash_trail.h"
+#include "storage/state/index_checkpoint.h"
 #include "storage/state/key_index.h"
 #include "storage/state/keyspace_query.h"
 #include "storage/state/lease_book.h"
@@ -37,7 +38,8 @@ struct PublishedState {
   LeaseBook leases;
   MemberBook members;
   std::set<Alarm> alarms;
-  int64_t stored_bytes = 0;  // Of all records that compaction has not removed.
+  int64_t stored_bytes = 0;         // Of all records that compaction has not removed.
+  int64_t changes_since_index = 0;  // What a start would have to replay, beside the index file.
 };
 
 class Generation final : public VersionSource {
@@ -67,6 +69,8 @@ class Generation final : public VersionSource {
 
   const std::string& dir() const { return dir_; }
   Engine& engine() const { return *engine_; }
+  // The compacting thread's own.
+  IndexCheckpoint& index_checkpoint() { return *index_checkpoint_; }
   ValueCache& cache() const { return cache_; }
   ViewFloors& floors() const { return floors_; }
   HashTrail& trail() const { return trail_; }
@@ -82,12 +86,16 @@ class Generation final : public VersionSource {
   Generation(std::string dir, std::shared_ptr<StateMedium> medium, size_t value_cache_bytes);
 
   absl::Status ReadMeta();
-  absl::Status ReadHistory();
+  // From `from` on, into the index, which holds what came before; from the start when nullopt.
+  absl::Status ReadHistory(std::optional<Revision> from);
+  // `scanned_bytes`: of all records, when they were looked at.
+  absl::Status SetStoredBytes(std::optional<int64_t> scanned_bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu);
 
   const std::string dir_;
   Revision advanced_{0};  // The current revision was set to this without a change.
   const std::shared_ptr<StateMedium> medium_;
   std::unique_ptr<Engine> engine_;
+  std::unique_ptr<IndexCheckpoint> index_checkpoint_;
   mutable ValueCache cache_;
   mutable ViewFloors floors_;
   mutable HashTrail trail_;

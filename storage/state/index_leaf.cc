@@ -229,6 +229,44 @@ void IndexLeaf::Collect(Items* items) const {
   }
 }
 
+void IndexLeaf::AppendCells(size_t first, size_t last, std::string* out) const {
+  char number[kVarintBytesMax];
+  for (size_t slot = first; slot < last; ++slot) {
+    const std::string_view bytes = rest(slot);
+    out->append(number, static_cast<size_t>(PutVarint(bytes.size(), number) - number));
+    out->append(bytes).append(EncodedAt(slot));
+  }
+}
+
+bool IndexLeaf::BuildFromCells(std::string_view prefix, std::string_view cells, size_t entries) {
+  KEEL_CHECK(size_ == 0);
+  Reset();
+  if (prefix.size() > kInlineMax || kHeaderBytes + prefix.size() + entries * sizeof(Slot) + cells.size() > kBytes) {
+    return false;
+  }
+  prefix_bytes_ = static_cast<uint16_t>(prefix.size());
+  cells_ = static_cast<uint16_t>(kBytes - prefix.size());
+  std::memcpy(page() + cells_, prefix.data(), prefix.size());
+  for (size_t n = 0; n < entries; ++n) {
+    std::string_view behind = cells;
+    uint64_t rest_bytes = 0;
+    size_t entry_bytes = 0;
+    if (!TakeVarint(&behind, &rest_bytes) || rest_bytes > behind.size() || IsOutside(rest_bytes)) break;
+    const std::string_view rest = behind.substr(0, rest_bytes);
+    if (!CheckEntry(behind.substr(rest_bytes), &entry_bytes)) break;
+    const size_t cell_bytes = cells.size() - behind.size() + rest_bytes + entry_bytes;
+    cells_ = static_cast<uint16_t>(cells_ - cell_bytes);
+    std::memcpy(page() + cells_, cells.data(), cell_bytes);
+    slots()[size_] = {.head = HeadOf(rest), .cell = cells_};
+    ++size_;
+    CountIn(SummarizeEntry(behind.data() + rest_bytes));
+    cells.remove_prefix(cell_bytes);
+  }
+  if (size_ == entries && cells.empty()) return true;
+  Reset();
+  return false;
+}
+
 size_t IndexLeaf::SharedBy(const Item* first, const Item* last) {
   return std::min(CommonPrefix(first->key, (last - 1)->key), kInlineMax);
 }

@@ -87,6 +87,13 @@ class IndexLeaf {
   bool Insert(size_t slot, std::string_view key, std::string_view entry);
   void Erase(size_t slot);
 
+  // Appends entries [first, last) as they are stored: each rest, also one that lives outside, and entry.
+  void AppendCells(size_t first, size_t last, std::string* out) const;
+  size_t StoredBytes(size_t slot) const { return rest(slot).size() + EncodedAt(slot).size() + 3; }
+  // Makes `entries` such cells, whose keys all begin with `prefix`, the content. False: they are not that many whole
+  // ones, or do not fit; the leaf is empty then. REQUIRES: empty.
+  bool BuildFromCells(std::string_view prefix, std::string_view cells, size_t entries);
+
   // Appends copies of all items.
   void Collect(Items* items) const;
   // What an item takes in a page whose keys share their first `shared` bytes.

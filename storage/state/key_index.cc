@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "storage/state/varint.h"
 
 namespace keel::storage {
 namespace {
@@ -37,12 +38,20 @@ size_t SplitPoint(const std::vector<IndexLeaf::Item>& items, bool grows_at_end) 
 
 }  // namespace
 
-KeyIndex::~KeyIndex() {
+KeyIndex::~KeyIndex() { Clear(); }
+
+void KeyIndex::Clear() {
   if (root_ != nullptr) Free(root_, 0);
+  root_ = nullptr;
+  height_ = inner_nodes_ = live_keys_ = size_ = 0;
 }
 
 void KeyIndex::Free(void* node, size_t level) {
-  if (level == height_) return static_cast<IndexLeaf*>(node)->Clear();
+  if (level == height_) {
+    auto* const leaf = static_cast<IndexLeaf*>(node);
+    leaf->Clear();
+    return pages_.Give(leaf);
+  }
   auto* inner = static_cast<IndexInner*>(node);
   for (size_t i = 0; i < inner->size(); ++i) Free(inner->node(i), level + 1);
   delete inner;
@@ -148,6 +157,143 @@ void KeyIndex::ForEachLeased(const std::function<void(std::string_view key, Leas
       visit(leaf.KeyAt(slot), leaf.EntryAt(slot).lease);
     }
   } while (NextLeaf(&path));
+}
+
+// --- To and from blocks.
+
+bool KeyIndex::Dump(const std::optional<std::string>& after, size_t bytes_max, IndexDump* dump) const {
+  // Of cells in one block, unless a single one is larger: what a leaf can be made of again.
+  constexpr size_t kBlockBytes = 3500;
+  if (root_ == nullptr) return true;
+  Path path;
+  size_t slot = 0;
+  if (after.has_value()) {
+    Descend(*after, &path);
+    const IndexLeaf::Place place = path.leaf->Find(*after);
+    slot = place.slot + (place.found ? 1 : 0);
+  } else {
+    FirstLeaf(&path);
+  }
+  size_t bytes = 0;
+  while (true) {
+    const IndexLeaf& leaf = *path.leaf;
+    while (slot < leaf.size()) {
+      if (bytes >= bytes_max) return false;
+      const size_t first = slot;
+      size_t block_bytes = leaf.StoredBytes(slot++);
+      while (slot < leaf.size() && block_bytes + leaf.StoredBytes(slot) + 6 <= kBlockBytes) {
+        block_bytes += leaf.StoredBytes(slot++) + 6;  // What a slot takes, too.
+      }
+      std::string block;
+      block.reserve(block_bytes + leaf.prefix().size() + 2 * kVarintBytesMax);
+      char numbers[2 * kVarintBytesMax];
+      char* const end = PutVarint(leaf.prefix().size(), PutVarint(slot - first, numbers));
+      block.append(numbers, static_cast<size_t>(end - numbers)).append(leaf.prefix());
+      leaf.AppendCells(first, slot, &block);
+      bytes += block.size();
+      dump->entries += slot - first;
+      dump->blocks.push_back(std::move(block));
+      dump->last_key = leaf.KeyAt(slot - 1);
+    }
+    if (!NextLeaf(&path)) return true;
+    slot = 0;
+  }
+}
+
+KeyIndex::Loader::~Loader() {
+  if (nodes_.empty()) return;
+  for (const Node& node : nodes_) {
+    auto* const leaf = static_cast<IndexLeaf*>(node.child.node);
+    leaf->Clear();
+    index_.pages_.Give(leaf);
+  }
+  index_.size_ = index_.live_keys_ = 0;
+}
+
+void KeyIndex::Loader::AddLeaf(IndexLeaf* leaf) {
+  index_.size_ += leaf->size();
+  index_.live_keys_ += leaf->live();
+  std::string first = leaf->KeyAt(0);
+  const bool follows = !nodes_.empty() && last_key_ < first;
+  nodes_.push_back({.separator = follows ? Separator(last_key_, first) : std::string(), .child = ChildOf(leaf)});
+  last_key_ = leaf->KeyAt(leaf->size() - 1);
+  if (leaf->live() == leaf->size()) return;
+  for (size_t slot = 0; slot < leaf->size(); ++slot) {
+    if (leaf->SummaryAt(slot).live) continue;
+    const ChangeId mod = leaf->EntryAt(slot).mod;
+    if (mod < tombstones_below_) old_tombstones_.push_back({.key = leaf->KeyAt(slot), .change = mod});
+  }
+}
+
+bool KeyIndex::Loader::Add(std::string_view block) {
+  uint64_t entries = 0, prefix_bytes = 0;
+  if (!TakeVarint(&block, &entries) || !TakeVarint(&block, &prefix_bytes)) return false;
+  if (entries == 0 || entries > block.size() || prefix_bytes > block.size()) return false;
+  const std::string_view prefix = block.substr(0, prefix_bytes);
+  std::string_view cells = block.substr(prefix_bytes);
+  IndexLeaf* leaf = index_.pages_.Take();
+  if (leaf->BuildFromCells(prefix, cells, entries)) {
+    const bool follows = nodes_.empty() || last_key_ < leaf->KeyAt(0);
+    AddLeaf(leaf);  // Also when it does not: so it is freed with the others.
+    return follows;
+  }
+  // Keys that live outside of leaves, or a block larger than one: entry by entry.
+  std::vector<std::string> keys;
+  std::vector<IndexLeaf::Item> items;
+  keys.reserve(entries);
+  const auto close = [&] {
+    leaf->Build(items.data(), items.data() + items.size());
+    AddLeaf(leaf);
+    items.clear();
+    leaf = index_.pages_.Take();
+  };
+  bool good = true;
+  for (uint64_t n = 0; good && n < entries; ++n) {
+    uint64_t rest_bytes = 0;
+    size_t entry_bytes = 0;
+    good = TakeVarint(&cells, &rest_bytes) && rest_bytes <= cells.size() &&
+           CheckEntry(cells.substr(rest_bytes), &entry_bytes);
+    if (!good) break;
+    keys.push_back(std::string(prefix).append(cells.substr(0, rest_bytes)));
+    const std::string& before = n > 0 ? keys[n - 1] : last_key_;
+    good = (n == 0 && nodes_.empty()) || before < keys.back();
+    items.push_back({.key = keys.back(), .entry = cells.substr(rest_bytes, entry_bytes)});
+    if (good && !IndexLeaf::Fits(items.data(), items.data() + items.size())) {
+      const IndexLeaf::Item last = items.back();
+      items.pop_back();
+      close();
+      items.push_back(last);
+    }
+    cells.remove_prefix(rest_bytes + entry_bytes);
+  }
+  good = good && cells.empty();
+  if (good && !items.empty()) close();
+  index_.pages_.Give(leaf);
+  return good;
+}
+
+void KeyIndex::Loader::Finish() {
+  KEEL_CHECK(index_.root_ == nullptr);
+  // Not quite full, so that the first inserts do not split them all.
+  constexpr size_t kChildren = IndexInner::kChildrenMax * 3 / 4;
+  if (nodes_.empty()) return;
+  while (nodes_.size() > 1) {
+    std::vector<Node> above;
+    for (size_t first = 0; first < nodes_.size(); first += kChildren) {
+      auto* const inner = new IndexInner();
+      ++index_.inner_nodes_;
+      std::string separator = std::move(nodes_[first].separator);
+      for (size_t i = first; i < std::min(first + kChildren, nodes_.size()); ++i) {
+        inner->Insert(i - first, i == first ? std::string() : std::move(nodes_[i].separator), nodes_[i].child);
+      }
+      above.push_back({.separator = std::move(separator),
+                       .child = {.node = inner, .live = inner->LiveSum(), .newest = inner->Newest()}});
+    }
+    nodes_ = std::move(above);
+    ++index_.height_;
+  }
+  index_.root_ = nodes_[0].child.node;
+  nodes_.clear();
 }
 
 // --- Counting.

@@ -37,12 +37,24 @@ struct IndexCount {
   std::string resume;  // Where to go on, when it is not finished.
 };
 
+// A part of an index as blocks of consecutive entries, ready to be stored:
+//
+//   block  entries, prefix bytes (varints), prefix, cells as in a leaf, rests always inside
+struct IndexDump {
+  std::vector<std::string> blocks;
+  uint64_t entries = 0;
+  std::string last_key;
+};
+
 class KeyIndex {
  public:
   KeyIndex() = default;
   ~KeyIndex();
   KeyIndex(const KeyIndex&) = delete;
   KeyIndex& operator=(const KeyIndex&) = delete;
+
+  // Empty as at first.
+  void Clear();
 
   std::optional<IndexEntry> Find(std::string_view key) const;
   // With the lineage of the record at its `mod`.
@@ -68,11 +80,14 @@ class KeyIndex {
   // Calls `visit` for the keys that hold a lease, ascending. Looks at every leaf, but not at every entry.
   void ForEachLeased(const std::function<void(std::string_view key, LeaseId lease)>& visit) const;
 
+  // Appends blocks of some `bytes_max` from behind `after` on to `dump`; nullopt: from the start. True: the last entry
+  // is in it.
+  bool Dump(const std::optional<std::string>& after, size_t bytes_max, IndexDump* dump) const;
+
   size_t live_keys() const { return live_keys_; }
   size_t size() const { return size_; }
   size_t memory_bytes() const;
 
-  // Appends leaves that are complete, in key order, to an empty index.
   class Loader;
 
  private:
@@ -116,6 +131,40 @@ class KeyIndex {
   size_t live_keys_ = 0;
   size_t size_ = 0;
   IndexLeaf::Items items_;  // Scratch.
+};
+
+// Fills an empty index with what Dump() made, in order. The index is of no use before Finish(), and is empty again when
+// there is none. Owned by one thread.
+class KeyIndex::Loader {
+ public:
+  // Tombstones of changes before `tombstones_below` are told apart: they may be compacted away by now.
+  Loader(KeyIndex* index, ChangeId tombstones_below) : index_(*index), tombstones_below_(tombstones_below) {}
+
+  ~Loader();
+
+  // False: that is no block, or not one that follows the last.
+  bool Add(std::string_view block);
+  void Finish();
+  size_t entries() const { return index_.size_; }
+
+  struct Tombstone {
+    std::string key;
+    ChangeId change;
+  };
+  const std::vector<Tombstone>& old_tombstones() const { return old_tombstones_; }
+
+ private:
+  struct Node {
+    std::string separator;
+    IndexInner::Child child;
+  };
+  void AddLeaf(IndexLeaf* leaf);
+
+  KeyIndex& index_;
+  const ChangeId tombstones_below_;
+  std::vector<Node> nodes_;  // The leaves so far.
+  std::string last_key_;
+  std::vector<Tombstone> old_tombstones_;
 };
 
 }  // namespace keel::storage

@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "storage/disk.h"
 #include "storage/state/engine.h"
 #include "storage/state/state_store.h"
 
@@ -47,6 +48,9 @@ class StateMedium {
                                                              std::shared_ptr<FlushSignal> signal) = 0;
   // The point that a checkpoint stands for. Not OK: there is no whole database.
   virtual absl::StatusOr<StatePoint> ReadPoint(const std::string& dir) = 0;
+
+  // Where files may be put beside a database, in its directory; null: nowhere.
+  virtual Disk* disk() = 0;
 
   virtual bool Exists(const std::string& path) = 0;
   virtual absl::Status Move(const std::string& from, const std::string& to) = 0;

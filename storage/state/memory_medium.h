@@ -50,6 +50,7 @@ class MemoryMedium final : public StateMedium, public std::enable_shared_from_th
   absl::StatusOr<std::unique_ptr<Engine>> OpenEngine(const std::string& dir, const StateOptions& options,
                                                      std::shared_ptr<FlushSignal> signal) override;
   absl::StatusOr<StatePoint> ReadPoint(const std::string& dir) override;
+  Disk* disk() override { return nullptr; }
   bool Exists(const std::string& path) override;
   absl::Status Move(const std::string& from, const std::string& to) override;
   absl::Status Sync(const std::string& dir) override;

@@ -41,21 +41,23 @@ std::optional<uint32_t> DecodeFormat(std::string_view value) {
 
 std::string EncodePoint(const StatePoint& point) {
   std::string out;
-  out.reserve(40);
+  out.reserve(48);
   AppendLittleEndian64(point.applied.index, &out);
   AppendLittleEndian64(point.applied.term, &out);
   AppendInt(point.current.value(), &out);
   AppendInt(point.compact.value(), &out);
   AppendLittleEndian64(point.hash, &out);
+  AppendInt(point.written_bytes, &out);
   return out;
 }
 
 std::optional<StatePoint> DecodePoint(std::string_view value) {
-  if (value.size() != 40) return std::nullopt;
+  if (value.size() != 48) return std::nullopt;
   StatePoint point{.applied = {.index = ReadLittleEndian64(value.data()), .term = ReadLittleEndian64(value.data() + 8)},
                    .current = Revision(IntAt(value, 16)),
                    .compact = Revision(IntAt(value, 24)),
-                   .hash = ReadLittleEndian64(value.data() + 32)};
+                   .hash = ReadLittleEndian64(value.data() + 32),
+                   .written_bytes = IntAt(value, 40)};
   if (point.current.value() < 1 || point.compact.value() < -1 || point.compact > point.current) return std::nullopt;
   return point;
 }
@@ -65,14 +67,33 @@ std::string EncodeCompaction(const CompactionProgress& progress) {
   AppendInt(progress.next.revision.value(), &out);
   AppendLittleEndian32(static_cast<uint32_t>(progress.next.sub), &out);
   AppendInt(progress.finished.value(), &out);
+  AppendInt(progress.freed_bytes, &out);
   return out;
 }
 
 std::optional<CompactionProgress> DecodeCompaction(std::string_view value) {
-  if (value.size() != 20) return std::nullopt;
+  if (value.size() != 28) return std::nullopt;
   return CompactionProgress{.next = {.revision = Revision(IntAt(value, 0)),
                                      .sub = static_cast<int32_t>(ReadLittleEndian32(value.data() + 8))},
-                            .finished = Revision(IntAt(value, 12))};
+                            .finished = Revision(IntAt(value, 12)),
+                            .freed_bytes = IntAt(value, 20)};
+}
+
+std::string GoneKey(std::string_view key) { return std::string(kGonePrefix).append(key); }
+
+std::string EncodeChange(ChangeId change) {
+  std::string out;
+  AppendInt(change.revision.value(), &out);
+  AppendLittleEndian32(static_cast<uint32_t>(change.sub), &out);
+  return out;
+}
+
+std::optional<ChangeId> DecodeChange(std::string_view value) {
+  if (value.size() != 12) return std::nullopt;
+  ChangeId change{.revision = Revision(IntAt(value, 0)),
+                  .sub = static_cast<int32_t>(ReadLittleEndian32(value.data() + 8))};
+  if (!change.exists() || change.sub < 0) return std::nullopt;
+  return change;
 }
 
 std::string MemberKey(uint64_t id) { return IdKey(kMemberPrefix, id); }

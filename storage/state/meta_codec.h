@@ -4,9 +4,12 @@
 // big-endian, in values little-endian.
 //
 //   "format"                         4 bytes: kFormat
-//   "point"                          applied index, applied term, current revision, compact revision, running hash: 8
-//                                    bytes each
-//   "compaction"                     next record to look at: revision 8, sub 4; finished revision 8
+//   "point"                          applied index, applied term, current revision, compact revision, running hash,
+//                                    bytes of all records ever written: 8 bytes each
+//   "compaction"                     next record to look at: revision 8, sub 4; finished revision 8; bytes of all
+//                                    records it has removed 8
+//   "index"                          revision that an index file must have at least: 8 bytes
+//   "gone/" key                      tombstone that was removed with the key's index entry: revision 8, sub 4
 //   "advanced"                       a revision that became the current one without a change: 8 bytes
 //   "cluster"                        cluster id: 8 bytes
 //   "member/" id (8)                 etcdserverpb.Member, wire bytes; isLearner is not set
@@ -34,6 +37,8 @@ inline constexpr std::string_view kFormatKey = "format";
 inline constexpr std::string_view kPointKey = "point";
 inline constexpr std::string_view kCompactionKey = "compaction";
 inline constexpr std::string_view kAdvancedKey = "advanced";
+inline constexpr std::string_view kIndexKey = "index";
+inline constexpr std::string_view kGonePrefix = "gone/";
 inline constexpr std::string_view kClusterKey = "cluster";
 inline constexpr std::string_view kMemberPrefix = "member/";
 inline constexpr std::string_view kDirectoryPrefix = "directory/";
@@ -49,14 +54,16 @@ struct StatePoint {
   Revision current{1};
   Revision compact{-1};
   uint64_t hash = 0;  // RunningHash of all that was applied (hash_trail.h).
+  int64_t written_bytes = 0;  // StoredBytes() of all records ever written.
 
   friend bool operator==(const StatePoint&, const StatePoint&) = default;
 };
 
 // How far the physical compaction has come.
 struct CompactionProgress {
-  ChangeId next;          // First record not yet looked at.
-  Revision finished{-1};  // The compact revision up to which everything dead is gone.
+  ChangeId next;            // First record not yet looked at.
+  Revision finished{-1};    // The compact revision up to which everything dead is gone.
+  int64_t freed_bytes = 0;  // StoredBytes() of all records removed.
 
   friend bool operator==(const CompactionProgress&, const CompactionProgress&) = default;
 };
@@ -70,6 +77,8 @@ struct Alarm {
 
 std::string EncodeNumber(uint64_t number);
 std::string EncodeFormat(uint32_t format);
+std::string GoneKey(std::string_view key);
+std::string EncodeChange(ChangeId change);
 std::string EncodePoint(const StatePoint& point);
 std::string EncodeCompaction(const CompactionProgress& progress);
 std::string MemberKey(uint64_t id);
@@ -86,6 +95,7 @@ std::string EncodeLease(const LeaseRecord& lease);
 // nullopt: not what the encoders write.
 std::optional<uint64_t> DecodeNumber(std::string_view value);
 std::optional<uint32_t> DecodeFormat(std::string_view value);
+std::optional<ChangeId> DecodeChange(std::string_view value);
 std::optional<StatePoint> DecodePoint(std::string_view value);
 std::optional<CompactionProgress> DecodeCompaction(std::string_view value);
 std::optional<MemberRecord> DecodeMember(std::string_view value);

@@ -58,6 +58,7 @@ class StateStoreImpl final : public StateStore {
   }
 
   absl::StatusOr<bool> CompactStep(int64_t revisions_max) override;
+  absl::StatusOr<bool> CheckpointIndexStep() override;
   Revision compacted_physically() const override;
   absl::Status Flush() override { return Current()->engine().Flush(); }
   void SetFlushListener(std::function<void()> listener) override { signal_->SetListener(std::move(listener)); }
@@ -83,7 +84,7 @@ class StateStoreImpl final : public StateStore {
   std::atomic<bool> batch_open_ = false;
   std::atomic<bool> failed_ = false;  // A write failed: what is in memory and what is on disk may differ.
 
-  absl::Mutex compacting_;  // One slice at a time.
+  absl::Mutex compacting_;  // One slice, or one piece of the index file, at a time.
   mutable absl::Mutex mu_;  // Not held while anything else is called.
   std::shared_ptr<Generation> current_ ABSL_GUARDED_BY(mu_);
 };
@@ -221,6 +222,11 @@ absl::StatusOr<bool> StateStoreImpl::CompactStep(int64_t revisions_max) {
   return CompactSlice(Current().get(), revisions_max);
 }
 
+absl::StatusOr<bool> StateStoreImpl::CheckpointIndexStep() {
+  absl::MutexLock lock(&compacting_);
+  return Current()->index_checkpoint().Step();
+}
+
 Revision StateStoreImpl::compacted_physically() const {
   std::shared_ptr<Generation> generation = Current();
   absl::MutexLock lock(&generation->compaction_mu);
@@ -296,7 +302,9 @@ absl::Status StateStoreImpl::Close() {
     last = std::exchange(current_, nullptr);
   }
   if (last == nullptr) return absl::OkStatus();
-  return last->engine().Flush();
+  KEEL_RETURN_IF_ERROR(last->engine().Flush());
+  absl::MutexLock lock(&compacting_);
+  return last->index_checkpoint().Finish();
 }
 
 }  // namespace

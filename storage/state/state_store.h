@@ -44,7 +44,11 @@ struct StateOptions {
   size_t value_cache_bytes = 64u << 20;   // Recently written and read pairs, by revision.
   size_t block_cache_bytes = 32u << 20;   // RocksDB's.
   size_t write_buffer_bytes = 16u << 20;  // Of the history; memory use is a few times this.
-  std::shared_ptr<StateMedium> medium;    // Null: RocksDB on the file system (medium.h).
+  // A new index file is due after this many changes, or a quarter of the number of keys if that is more: what a start
+  // has to replay.
+  int64_t index_checkpoint_changes = 500000;
+  size_t index_checkpoint_step_bytes = 1u << 20;  // Of it, in one CheckpointIndexStep().
+  std::shared_ptr<StateMedium> medium;            // Null: RocksDB on the file system (medium.h).
 };
 
 // Where the state machine stands in the log.
@@ -187,6 +191,10 @@ class StateStore {
   // The revision up to which CompactStep has finished.
   virtual Revision compacted_physically() const = 0;
 
+  // Writes a piece of the index file that makes the next start quick, when a new one is due. True: more to do. By the
+  // thread that compacts. Not OK only when the database failed.
+  virtual absl::StatusOr<bool> CheckpointIndexStep() = 0;
+
   // Makes everything applied so far durable; blocks.
   virtual absl::Status Flush() = 0;
   // Told on a RocksDB thread, after a flush, that durable_applied() may have moved. Must not block or write.
@@ -206,7 +214,8 @@ class StateStore {
   // kInvalidArgument: it is not above the current one.
   virtual absl::Status AdvanceRevision(Revision revision) = 0;
 
-  // Flushes and closes. No calls afterwards.
+  // Flushes and closes; writes the index file when the next start would take noticeable time without. No calls
+  // afterwards.
   virtual absl::Status Close() = 0;
 };
 

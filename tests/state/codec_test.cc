@@ -109,13 +109,18 @@ TEST(RecordCodecTest, KeyValueIsProtobufByteForByte) {
 }
 
 TEST(MetaCodecTest, PointIsOneValue) {
-  StatePoint point{.applied = {.index = 1, .term = 2}, .current = Revision(4), .compact = Revision(-1), .hash = 0xfe};
+  StatePoint point{.applied = {.index = 1, .term = 2},
+                   .current = Revision(4),
+                   .compact = Revision(-1),
+                   .hash = 0xfe,
+                   .written_bytes = 9};
   EXPECT_EQ(Hex(EncodePoint(point)),
             "0100000000000000"
             "0200000000000000"
             "0400000000000000"
             "ffffffffffffffff"
-            "fe00000000000000");
+            "fe00000000000000"
+            "0900000000000000");
   EXPECT_EQ(DecodePoint(EncodePoint(point)), point);
   EXPECT_FALSE(DecodePoint("short").has_value());
   point.compact = Revision(5);
@@ -123,11 +128,16 @@ TEST(MetaCodecTest, PointIsOneValue) {
 }
 
 TEST(MetaCodecTest, CompactionMembersAlarmsLeases) {
-  CompactionProgress progress{.next = {Revision(5), 1}, .finished = Revision(4)};
+  CompactionProgress progress{.next = {Revision(5), 1}, .finished = Revision(4), .freed_bytes = 6};
   EXPECT_EQ(Hex(EncodeCompaction(progress)),
             "0500000000000000"
             "01000000"
-            "0400000000000000");
+            "0400000000000000"
+            "0600000000000000");
+  EXPECT_EQ(Hex(GoneKey("k")), "676f6e652f6b");
+  EXPECT_EQ(Hex(EncodeChange({Revision(5), 1})), "050000000000000001000000");
+  EXPECT_EQ(DecodeChange(EncodeChange({Revision(5), 1})), (ChangeId{Revision(5), 1}));
+  EXPECT_FALSE(DecodeChange(EncodeChange({Revision(0), 1})).has_value());
   EXPECT_EQ(DecodeCompaction(EncodeCompaction(progress)), progress);
 
   EXPECT_EQ(Hex(EncodeFormat(kFormat)), "01000000");

@@ -296,6 +296,8 @@ TEST_F(DurabilityTest, ACurrentFileThatNamesNothingIsDataLoss) {
   StateOptions options;
   options.dir = dir;
   options.write_buffer_bytes = 64u << 10;
+  options.index_checkpoint_changes = 60;
+  options.index_checkpoint_step_bytes = 60;  // A key or two, so that many a file is in the making, or just made.
   auto store = StateStore::Open(options);
   if (!store.ok()) _exit(2);
   Random pace(seed + 1);
@@ -311,6 +313,7 @@ TEST_F(DurabilityTest, ACurrentFileThatNamesNothingIsDataLoss) {
     if (!batch.Commit().ok()) _exit(3);
     if (pace.Chance(0.05) && !(*store)->Flush().ok()) _exit(4);
     if (pace.Chance(0.1) && !(*store)->CompactStep(50).ok()) _exit(5);
+    if (pace.Chance(0.7) && !(*store)->CheckpointIndexStep().ok()) _exit(6);
   }
   std::ofstream(report) << (*store)->durable_applied().index << std::flush;
   _exit(0);
@@ -326,7 +329,7 @@ TEST(CrashTest, ACrashComesBackToExactlyAPrefix) {
     setenv("KEEL_STATE_CRASH_DIR", own->path().c_str(), 1);
   }
   const std::string base = inherited != nullptr ? inherited : own->path();
-  for (uint64_t seed = 1; seed <= 6; ++seed) {
+  for (uint64_t seed = 1; seed <= 12; ++seed) {
     SCOPED_TRACE(seed);
     std::string dir = absl::StrCat(base, "/state", seed);
     std::string report = absl::StrCat(base, "/report", seed);

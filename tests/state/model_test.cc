@@ -87,6 +87,8 @@ class Store {
     options_.medium = std::move(medium);
     options_.value_cache_bytes = 16u << 10;  // Small, so that most reads go to the disk.
     options_.write_buffer_bytes = 64u << 10;
+    options_.index_checkpoint_changes = 40;
+    options_.index_checkpoint_step_bytes = 60;  // A key or two, so that much happens while a file is made.
     Open();
   }
   void Open() {
@@ -161,6 +163,12 @@ TEST_P(ModelTest, StoreAnswersAsTheModelDoes) {
     if (random.Chance(0.1)) {
       ASSERT_TRUE(single.store->CompactStep(random.Between(1, 40)).ok());
     }
+    if (random.Chance(0.5)) {
+      ASSERT_TRUE(single.store->CheckpointIndexStep().ok());
+    }
+    if (random.Chance(0.05)) {
+      ASSERT_TRUE(grouped.store->CheckpointIndexStep().ok());
+    }
     if (random.Chance(0.05)) catch_up();
     if (random.Chance(0.05)) {
       ASSERT_TRUE(grouped.store->CompactStep(random.Between(1, 200)).ok());
@@ -168,9 +176,11 @@ TEST_P(ModelTest, StoreAnswersAsTheModelDoes) {
     if (random.Chance(0.01)) {
       ASSERT_TRUE(single.store->Flush().ok());
     }
-    if (random.Chance(0.003)) {
+    if (random.Chance(0.006)) {
       views.clear();
+      const int64_t in_use = single.store->sizes().in_use_bytes;
       single.Reopen();
+      EXPECT_EQ(single.store->sizes().in_use_bytes, in_use);
     }
     if (random.Chance(0.002)) grouped.Reopen();
     if (random.Chance(0.01)) {

@@ -135,6 +135,7 @@ class MemoryStore final : public storage::StateStore {
   absl::StatusOr<storage::HashResult> HashKv(storage::Revision) const override { std::abort(); }
   storage::ApplyBatch BeginBatch() override { std::abort(); }
   absl::StatusOr<bool> CompactStep(int64_t) override { return false; }
+  absl::StatusOr<bool> CheckpointIndexStep() override { return false; }
   storage::Revision compacted_physically() const override { return compact_revision(); }
   absl::Status Flush() override { return absl::OkStatus(); }
   void SetFlushListener(std::function<void()>) override {}
