@@ -155,6 +155,7 @@ StateSizes StateStoreImpl::sizes() const {
   absl::ReaderMutexLock lock(&generation->mu);
   sizes.in_use_bytes = generation->published.stored_bytes;
   sizes.live_keys = static_cast<int64_t>(generation->published.index.live_keys());
+  sizes.index_bytes = static_cast<int64_t>(generation->published.index.memory_bytes());
   return sizes;
 }
 

@@ -115,6 +115,7 @@ struct StateSizes {
   int64_t allocated_bytes = 0;  // On disk, and in memory on the way there.
   int64_t in_use_bytes = 0;     // Estimate of what is live.
   int64_t live_keys = 0;
+  int64_t index_bytes = 0;  // In memory.
 };
 
 struct HashResult {
