@@ -51,6 +51,10 @@ bool PassesFilters(const RangeRequest& request, const KeyFacts& facts) {
   return true;
 }
 
+bool IsPlainGet(const RangeRequest& request) {
+  return request.range_end().empty() && !request.keys_only() && !request.count_only() && !HasFilters(request);
+}
+
 }  // namespace
 
 absl::StatusOr<std::optional<Version>> KeyspaceQuery::VersionAt(const IndexEntry& latest, Revision at) const {
@@ -256,6 +260,12 @@ class KeyspaceQuery::RangeRun {
       places.push_back(i);
     }
     if (changes.empty()) return absl::OkStatus();
+    if (changes.size() == 1) {
+      absl::StatusOr<Record> record = query_.source_.Load(changes[0]);
+      if (!record.ok()) return MustExist(record.status());
+      hits_[places[0]].record = *std::move(record);
+      return absl::OkStatus();
+    }
     std::vector<Record> records;
     absl::Status status = query_.source_.LoadMany(changes, &records);
     if (!status.ok()) return MustExist(std::move(status));
@@ -342,10 +352,28 @@ class KeyspaceQuery::RangeRun {
   std::vector<Hit> hits_;
 };
 
+// One key needs neither a list nor an order.
+absl::Status KeyspaceQuery::Get(const RangeRequest& request, Revision at, RangeResponse* response) const {
+  const std::optional<IndexEntry> latest = source_.Latest(request.key());
+  if (!latest.has_value()) return absl::OkStatus();
+  KEEL_ASSIGN_OR_RETURN(std::optional<Version> version, VersionAt(*latest, at));
+  if (!version.has_value()) return absl::OkStatus();
+  if (!version->record.has_value()) {
+    absl::StatusOr<Record> record = source_.Load(version->facts.mod);
+    if (!record.ok()) return MustExist(record.status());
+    version->record = *std::move(record);
+  }
+  KEEL_ASSIGN_OR_RETURN(const KeyValueFields fields, Fields(version->facts.mod, *version->record));
+  FillKeyValue(fields, WithValue::kYes, response->add_kvs());
+  response->set_count(1);
+  return absl::OkStatus();
+}
+
 absl::Status KeyspaceQuery::Range(const RangeRequest& request, RangeResponse* response) const {
   Revision at = request.revision() > 0 ? Revision(request.revision()) : at_;
   if (at > at_) return FutureRevisionError();
   if (at < floor_) return CompactedError();
+  if (IsPlainGet(request)) return Get(request, at, response);
   return RangeRun(*this, request, at).Execute(response);
 }
 

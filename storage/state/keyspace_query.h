@@ -61,6 +61,7 @@ class KeyspaceQuery {
   // The keys that live at `at`, ascending. `entries_hint`: about how many will be looked at.
   absl::Status Scan(const KeyInterval& interval, Revision at, size_t entries_hint, Visit visit) const;
   absl::StatusOr<int64_t> Count(const KeyInterval& interval, Revision at) const;
+  absl::Status Get(const etcdserverpb::RangeRequest& request, Revision at, etcdserverpb::RangeResponse* response) const;
   // The version of the key at `at`, whose latest one is `latest`.
   absl::StatusOr<std::optional<Version>> VersionAt(const IndexEntry& latest, Revision at) const;
 

@@ -143,7 +143,10 @@ std::string EncodeRecordHeader(const Record& record) {
   uint8_t flags = 0;
   if (record.tombstone) flags |= kTombstone;
   if (record.previous.exists()) flags |= kHasPrevious;
-  std::string header(1, static_cast<char>(flags));
+  std::string header;
+  if (record.previous.exists())
+    header.reserve(1 + kPreviousBytes + (1 + 2 * record.lineage.levels()) * kVarintBytesMax);
+  header.push_back(static_cast<char>(flags));
   if (record.previous.exists()) {
     AppendLittleEndian64(static_cast<uint64_t>(record.previous.revision.value()), &header);
     AppendLittleEndian32(static_cast<uint32_t>(record.previous.sub), &header);

@@ -50,7 +50,7 @@ void ValueCache::Insert(ChangeId change, const Record& record) {
     index = shard.free.back();
     shard.free.pop_back();
   }
-  shard.slots[index] = {.change = change, .record = record, .used = false};
+  shard.slots[index] = {.change = change, .record = record, .weight = static_cast<uint32_t>(weight), .used = false};
   shard.slot_of.emplace(KeyOf(change), index);
   shard.bytes += weight;
 }
@@ -64,7 +64,7 @@ void ValueCache::Erase(ChangeId change) {
 
 void ValueCache::Drop(Shard* shard, uint32_t index) {
   Slot& slot = shard->slots[index];
-  shard->bytes -= Weight(slot.record);
+  shard->bytes -= slot.weight;
   shard->slot_of.erase(KeyOf(slot.change));
   slot = Slot();
   shard->free.push_back(index);

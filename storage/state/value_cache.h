@@ -34,6 +34,7 @@ class ValueCache {
   struct Slot {
     ChangeId change;  // !exists(): free.
     Record record;
+    uint32_t weight = 0;
     bool used = false;
   };
   struct Shard {
