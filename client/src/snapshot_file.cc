@@ -79,7 +79,7 @@ absl::Status SnapshotFile::Finish() {
   close(fd_);
   fd_ = -1;
   std::string dir = std::filesystem::path(path_).parent_path().string();
-  if (dir.empty()) dir = ".";
+  if (dir.empty()) dir = std::string(".");
   const int dir_fd = open(dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (dir_fd < 0) return Fail(errno, "open", dir);
   const absl::Status synced = fsync(dir_fd) == 0 ? absl::OkStatus() : Fail(errno, "sync", dir);
