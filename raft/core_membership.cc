@@ -46,7 +46,9 @@ void Core::Impl::AppendMembership(LeaderRole& leader, const Membership& membersh
   memberships_.Append({.index = log_.last().index, .membership = membership, .context = Payload(std::string(context))});
   // In force from now on (Thesis §4.1), and with it who is sent to and who counts.
   leader.tracker.Update(log_.last().index, ticks_);
-  MaybeCommit(leader);  // Fewer may be needed.
+  // Fewer may be needed, and those that would have answered the round under way may be gone.
+  MaybeCommit(leader);
+  ConfirmReads(leader);
 }
 
 void Core::Impl::MaybeLeaveJoint(LeaderRole& leader) {

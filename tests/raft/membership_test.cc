@@ -344,5 +344,19 @@ TEST(RaftMembershipTest, MalformedMembershipEntryIsRefused) {
   EXPECT_EQ(rig.core.status().membership, Voters({1, 2, 3}));
 }
 
+// Nobody is left to answer the round it belongs to. Found by the simulation (tests/sim/seeds).
+TEST(MembershipTest, AReadIsAnsweredWhenTheVoterItWaitsForIsRemoved) {
+  Rig rig(2);
+  MakeLeader(&rig, 2);
+  rig.core.ReadIndex(ReadId(7));
+  rig.Drain();
+  ASSERT_TRUE(rig.reads.empty());
+  ASSERT_TRUE(rig.Change({.remove = Ids({2})}).ok());
+  rig.Sync();
+  ASSERT_EQ(rig.reads.size(), 1u);
+  EXPECT_EQ(rig.reads[0].id, ReadId(7));
+  EXPECT_TRUE(rig.reads[0].status.ok());
+}
+
 }  // namespace
 }  // namespace keel::raft
