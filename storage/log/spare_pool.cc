@@ -72,6 +72,7 @@ void SparePool::Prepare() {
     std::lock_guard<std::mutex> lock(mu_);
     if (wanted_ || spares_.size() >= spares_max_) return;
     wanted_ = true;
+    is_stuck_ = false;
   }
   WorkOff();
 }
@@ -80,6 +81,7 @@ void SparePool::Recycle(const std::vector<std::string>& paths) {
   {
     std::lock_guard<std::mutex> lock(mu_);
     recycled_.insert(recycled_.end(), paths.begin(), paths.end());
+    is_stuck_ = false;
   }
   WorkOff();
 }
@@ -87,22 +89,18 @@ void SparePool::Recycle(const std::vector<std::string>& paths) {
 void SparePool::WorkOff() {
   if (work_ == SpareWork::kOwnThread) return changed_.notify_all();
   std::unique_lock<std::mutex> lock(mu_);
-  while (!stopping_ && has_work()) {
-    if (!WorkOnce(&lock)) return;
-  }
+  while (!stopping_ && has_work()) WorkOnce(&lock);
 }
 
 std::string SparePool::NextName() { return absl::StrCat(next_name_++); }
 
 absl::Status SparePool::RecycleOne(const std::string& path, bool keep, const std::string& spare) {
-  if (keep) {
-    KEEL_RETURN_IF_ERROR(disk_->Rename(path, spare));
-  } else {
-    KEEL_RETURN_IF_ERROR(disk_->Remove(path));
-  }
+  const absl::Status moved = keep ? disk_->Rename(path, spare) : disk_->Remove(path);
+  if (!moved.ok() && !absl::IsNotFound(moved)) return moved;
   // Before the file is written over and before the next one goes: a crash must find either a whole segment under its
   // old name or none, and never a gap in the sequence.
-  return disk_->SyncDir(dir_);
+  KEEL_RETURN_IF_ERROR(disk_->SyncDir(dir_));
+  return moved;
 }
 
 absl::Status SparePool::FillWithZeroes(DiskFile* file, uint64_t from, uint64_t to) {
@@ -138,13 +136,13 @@ void SparePool::Run() {
   std::unique_lock<std::mutex> lock(mu_);
   while (true) {
     changed_.wait(lock, [&] { return stopping_ || has_work(); });
-    if (stopping_ && recycled_.empty()) return;
-    if (!WorkOnce(&lock)) return;
+    if (stopping_ && !has_recycled()) return;
+    WorkOnce(&lock);
   }
 }
 
-bool SparePool::WorkOnce(std::unique_lock<std::mutex>* lock) {
-  if (!recycled_.empty()) {
+void SparePool::WorkOnce(std::unique_lock<std::mutex>* lock) {
+  if (has_recycled()) {
     const std::string path = recycled_.front();
     const std::string spare = absl::StrCat(dir_, "/", kSparePrefix, NextName());
     bool keep = spares_.size() < spares_max_;
@@ -156,19 +154,19 @@ bool SparePool::WorkOnce(std::unique_lock<std::mutex>* lock) {
     }
     const absl::Status status = RecycleOne(path, keep, spare);
     lock->lock();
-    recycled_.pop_front();
-    if (!status.ok()) {
+    // An earlier attempt got as far as that; whether its name is durable was not known then.
+    const bool is_gone = absl::IsNotFound(status);
+    if (!status.ok() && !is_gone) {
       KEEL_LOG_WARN("cannot recycle an old log segment", {{"error", status}});
-      // Later ones must not go before this one; the next start finds them all.
-      recycled_.clear();
-      stopping_ = true;
-      return false;
+      is_stuck_ = true;  // Later ones must not go before this one.
+      return;
     }
-    if (keep) spares_.push_back(spare);
-    return true;
+    recycled_.pop_front();
+    if (keep && !is_gone) spares_.push_back(spare);
+    return;
   }
   wanted_ = false;
-  if (spares_.size() >= spares_max_) return true;
+  if (spares_.size() >= spares_max_) return;
   const std::string name = NextName();
   lock->unlock();
   const absl::Status status = Fill(name);
@@ -179,7 +177,6 @@ bool SparePool::WorkOnce(std::unique_lock<std::mutex>* lock) {
   } else if (!stopping_) {
     KEEL_LOG_WARN("cannot prepare a spare log segment", {{"error", status}});
   }
-  return true;
 }
 
 }  // namespace keel::storage

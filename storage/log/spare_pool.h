@@ -46,9 +46,10 @@ class SparePool {
 
  private:
   void Run();
-  bool has_work() const { return wanted_ || !recycled_.empty(); }  // Holding mu_.
-  // One segment recycled or filled; the lock is released meanwhile. False: no more work will be done.
-  bool WorkOnce(std::unique_lock<std::mutex>* lock);
+  bool has_recycled() const { return !recycled_.empty() && !is_stuck_; }  // Holding mu_.
+  bool has_work() const { return wanted_ || has_recycled(); }             // Holding mu_.
+  // One segment recycled or filled; the lock is released meanwhile. REQUIRES: has_work().
+  void WorkOnce(std::unique_lock<std::mutex>* lock);
   // What the caller does instead of the thread, when there is none.
   void WorkOff();
   absl::Status RecycleOne(const std::string& path, bool keep, const std::string& spare);
@@ -66,6 +67,7 @@ class SparePool {
   std::vector<std::string> spares_;   // Guarded by mu_.
   std::deque<std::string> recycled_;  // Guarded by mu_. Waiting for the thread.
   bool wanted_ = false;               // Guarded by mu_.
+  bool is_stuck_ = false;             // Guarded by mu_. The oldest of recycled_ failed; the next call tries it again.
   bool stopping_ = false;             // Guarded by mu_.
   uint64_t next_name_ = 0;            // Guarded by mu_.
   std::thread thread_;
