@@ -118,7 +118,7 @@ class SimDisk::File final : public storage::DiskFile {
       inode_->FailSync();
       return storage::ErrnoStatus(EIO, absl::StrCat("fdatasync ", path_));
     }
-    inode_->Sync();
+    if (!disk_.skips_syncs_) inode_->Sync();
     return absl::OkStatus();
   }
 

@@ -50,6 +50,8 @@ class SimDisk final : public storage::Disk {
   };
   void FailNext(Fault fault) { armed_[fault] = true; }
   void Disarm() { armed_.clear(); }
+  // From now on it confirms what it does not store: a broken promise, to see it found.
+  void SkipSyncs() { skips_syncs_ = true; }
   // While full, nothing grows and nothing is created.
   void SetFull(bool full) { full_ = full; }
 
@@ -103,6 +105,7 @@ class SimDisk final : public storage::Disk {
   std::vector<NameChange> changes_;
   std::map<Fault, bool> armed_;
   bool full_ = false;
+  bool skips_syncs_ = false;
   bool stopped_ = false;
   std::optional<uint64_t> operations_left_;
   uint64_t operations_ = 0;

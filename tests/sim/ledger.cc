@@ -2,7 +2,6 @@
 
 #include <cstring>
 #include <utility>
-#include <vector>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -40,21 +39,24 @@ std::string Ledger::ToString() const {
 
 bool Ledger::Parse(std::string_view text) {
   for (const absl::string_view line : absl::StrSplit(ToAbsl(text), '\n', absl::SkipEmpty())) {
-    const std::vector<std::string> words = absl::StrSplit(line, ' ');
+    const size_t space = line.rfind(' ');
     uint64_t count = 0;
-    if (words.size() != 3 || words[0].size() != 1 || !absl::SimpleAtoi(words[2], &count)) return false;
-    switch (words[0][0]) {
+    if (line.size() < 5 || line[1] != ' ' || space < 3 || !absl::SimpleAtoi(line.substr(space + 1), &count)) {
+      return false;
+    }
+    const std::string name(line.substr(2, space - 2));
+    switch (line[0]) {
       case 'c':
-        checks[words[1]] += count;
+        checks[name] += count;
         break;
       case 'f':
-        faults[words[1]] += count;
+        faults[name] += count;
         break;
       case 'm':
-        marks[words[1]] += count;
+        marks[name] += count;
         break;
       case 't':
-        totals[words[1]] += count;
+        totals[name] += count;
         break;
       default:
         return false;

@@ -42,6 +42,7 @@ void DrawMember(Random& random, SimOptions* o) {
   o->core.uncommitted_bytes_max = tiny() ? 500 : 64 << 20;
   o->core.cached_log_bytes_max = tiny() ? Pick<size_t>(random, {0, 300}) : 1 << 20;
   o->log_entries_kept = Pick<uint64_t>(random, {2, 5, 20, 100, 1000});
+  o->log_bytes_kept_max = tiny() ? Pick<uint64_t>(random, {1000, 5000}) : 1 << 30;
   o->segment_bytes = Pick<size_t>(random, {700, 2 << 10, 8 << 10, 32 << 10});
   o->spare_segments = Pick(random, {0, 1, 2});
   o->sync_max = Duration(random, kMillisecond / 4, 200 * kMillisecond);
@@ -118,7 +119,19 @@ SimOptions DrawOptions(std::string_view profile, uint64_t seed) {
   DrawClients(random, &o);
   o.majority_core = random.Chance(0.4);
   FaultRates& f = o.faults;
+  if (profile == "member") {
+    o.members = Pick(random, {1, 2, 3, 3, 3, 4, 5});
+    o.spares = static_cast<int>(random.Between(1, 6));
+    f[FaultKind::kAddLearner] = Rate(random, 0.7, 0.03, 0.5);
+    f[FaultKind::kPromote] = Rate(random, 0.8, 0.1, 1);
+    f[FaultKind::kAddVoter] = Rate(random, 0.6, 0.03, 0.5);
+    f[FaultKind::kRemove] = Rate(random, 0.7, 0.03, 0.5);
+    f[FaultKind::kReplace] = Rate(random, 0.6, 0.03, 0.5);
+    f[FaultKind::kTransfer] = Rate(random, 0.6, 0.05, 1);
+  }
   if (profile == "disk") {
+    f[FaultKind::kRollback] = Rate(random, 0.3, 0.02, 0.2);
+    f[FaultKind::kWipe] = Rate(random, 0.2, 0.02, 0.1);
     f[FaultKind::kKill] = Rate(random, 0.7, 0.05, 0.5);
     f[FaultKind::kPowerCut] = Rate(random, 0.7, 0.05, 1);
     f[FaultKind::kPowerCutAll] = Rate(random, 0.4, 0.02, 0.2);
@@ -140,9 +153,9 @@ std::string SimOptions::ToString() const {
       "seed=", seed, " members=", members, " spares=", spares, " clients=", clients, " safety=", FormatTime(safety),
       " election=", core.election_ticks, " heartbeat=", core.heartbeat_ticks, " append_bytes=", core.append_bytes_max,
       " inflight=", core.inflight_messages_max, "/", core.inflight_bytes_max, " cached=", core.cached_log_bytes_max,
-      " uncommitted=", core.uncommitted_bytes_max, " kept=", log_entries_kept, " segment=", segment_bytes,
-      " spare_segments=", spare_segments, " sync=", ms(sync_max), " apply=", ms(apply_max), "/", apply_group_max,
-      " flush=", rate(flush), " skew=", rate(clock_skew), " delay=", ms(network.delay_mean),
+      " uncommitted=", core.uncommitted_bytes_max, " kept=", log_entries_kept, "/", log_bytes_kept_max,
+      " segment=", segment_bytes, " spare_segments=", spare_segments, " sync=", ms(sync_max), " apply=", ms(apply_max),
+      "/", apply_group_max, " flush=", rate(flush), " skew=", rate(clock_skew), " delay=", ms(network.delay_mean),
       " drop=", rate(network.drop), " duplicate=", rate(network.duplicate), " replay=", rate(network.replay),
       " straggler=", rate(network.straggler), " down=", ms(down_max), " think=", ms(think), " patience=", ms(patience),
       " keys=", keys, " reads=", rate(reads), " payload=", payload_max, " majority_core=", majority_core,

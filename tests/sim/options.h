@@ -42,6 +42,7 @@ struct SimOptions {
   raft::CoreOptions core;  // `id` and `seed` are set per member and start.
   SimTime tick = 100 * kMillisecond;
   uint64_t log_entries_kept = 10;
+  uint64_t log_bytes_kept_max = 1 << 30;
   size_t segment_bytes = 16 << 10;
   int spare_segments = 0;
   SimTime sync_max = 5 * kMillisecond;

@@ -50,8 +50,9 @@ struct Profile {
   std::string description;
   // In this process; a KEEL_CHECK that fails ends it. Throws nothing.
   std::function<RunResult(uint64_t seed, const RunOptions& options)> run;
-  // Checks that must have compared something, and marks that must have been reached, over a few thousand seeds.
-  std::vector<std::string> marks;
+  // Checks and marks that this profile has no use for. All others must have compared something, or been reached, over a
+  // thousand seeds.
+  std::vector<std::string> idle;
 };
 
 // The process's list. "core", "member" and "disk" are there from the beginning.

@@ -6,6 +6,7 @@
 #include "base/bytes.h"
 #include "base/status_macros.h"
 #include "proto/raft.pb.h"
+#include "raft/membership.h"
 #include "raft/wire.h"
 #include "tests/sim/ledger.h"
 
@@ -52,16 +53,21 @@ RegisterMachine::RegisterMachine(Start start, OnCommand on_command) : on_command
 
 absl::Status RegisterMachine::Apply(std::span<const raft::Entry> entries) {
   for (const raft::Entry& entry : entries) {
-    ApplyOne(entry);
+    KEEL_RETURN_IF_ERROR(ApplyOne(entry));
     if (repeat_last) last_entry_ = entry;
   }
   return absl::OkStatus();
 }
 
-void RegisterMachine::ApplyOne(const raft::Entry& entry) {
+absl::Status RegisterMachine::ApplyOne(const raft::Entry& entry) {
   state_.applied = entry.id;
   state_.hash = HashOf(entry.payload.view(), Mix(state_.hash, static_cast<uint64_t>(entry.type)));
   if (entry.type == raft::EntryType::kCommand) ApplyCommand(entry);
+  if (entry.type == raft::EntryType::kMembership) {
+    KEEL_ASSIGN_OR_RETURN(raft::MembershipEntry decoded, raft::DecodeMembershipEntry(entry.payload.view()));
+    state_.membership = std::move(decoded.membership);
+  }
+  return absl::OkStatus();
 }
 
 void RegisterMachine::ApplyCommand(const raft::Entry& entry) {
@@ -139,7 +145,7 @@ void RegisterMachine::Crash(CrashKind) {}
 
 absl::Status RegisterMachine::Recover() {
   state_ = durable_;
-  if (repeat_last && last_entry_ && last_entry_->id == state_.applied) ApplyOne(*last_entry_);
+  if (repeat_last && last_entry_ && last_entry_->id == state_.applied) return ApplyOne(*last_entry_);
   return absl::OkStatus();
 }
 

@@ -80,7 +80,7 @@ class RegisterMachine final : public Machine {
     uint64_t hash = 0;
   };
 
-  void ApplyOne(const raft::Entry& entry);
+  absl::Status ApplyOne(const raft::Entry& entry);
   void ApplyCommand(const raft::Entry& entry);
 
   const OnCommand on_command_;

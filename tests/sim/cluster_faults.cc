@@ -1,0 +1,331 @@
+// What each kind of fault does to a group.
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "storage/log/record.h"
+#include "tests/sim/cluster.h"
+
+namespace keel::sim {
+
+using raft::MemberId;
+
+void Cluster::Apply(const FaultEvent& event) {
+  int target = event.target == kLeader ? Leader() : event.target;
+  if (target < 1 || target > nodes()) target = 1 + static_cast<int>(event.param % static_cast<uint64_t>(nodes()));
+  Member& victim = member(target);
+  world_.Trace("fault ", event.ToString(), event.target == kLeader ? absl::StrCat(" (", target, ")") : std::string());
+  world_.Note(static_cast<uint64_t>(event.kind) << 8 | static_cast<uint64_t>(target));
+  ++ledger_.faults[FaultName(event.kind)];
+  const SimTime down = std::min(event.duration, options_.down_max);
+  const auto loss = static_cast<SimDisk::Loss>(event.param % 4);
+  switch (event.kind) {
+    case FaultKind::kKill:
+      victim.Kill();
+      return RestartAfter(target, down);
+    case FaultKind::kPowerCut:
+      victim.PowerCut(loss);
+      return RestartAfter(target, down);
+    case FaultKind::kPowerCutAll:
+      for (int node = 1; node <= nodes(); ++node) {
+        const bool was_up = member(node).is_up();
+        member(node).PowerCut(loss);
+        if (was_up) RestartAfter(node, down * (1 + node % 3) / 3);
+      }
+      return;
+    case FaultKind::kPause:
+      return victim.PauseUntil(world_.now() + event.duration);
+    case FaultKind::kDiskStall:
+      return victim.StallDiskUntil(world_.now() + event.duration);
+    case FaultKind::kDiskError:
+    case FaultKind::kDiskFull:
+    case FaultKind::kBitRot:
+      return DamageDisk(event, victim);
+    case FaultKind::kIsolate:
+    case FaultKind::kHalves:
+    case FaultKind::kBridge:
+    case FaultKind::kRing:
+    case FaultKind::kOneWay:
+    case FaultKind::kMuted:
+    case FaultKind::kDeafened:
+    case FaultKind::kSwizzle:
+    case FaultKind::kFlap:
+      return Partition(event, target);
+    case FaultKind::kClog:
+      return network_.Clog(target, 1 + event.other % nodes(), world_.now() + event.duration);
+    case FaultKind::kCampaign:
+      if (victim.is_up() && !victim.is_paused()) victim.Input([](raft::Core& core) { core.Campaign(); });
+      return;
+    case FaultKind::kTruncate:
+      // An operator's copy of the directory, to come back to later.
+      if (victim.is_up() && victim.is_idle()) older_directories_[target] = victim.Save();
+      if (victim.is_up() && !victim.is_paused()) victim.FlushAndTruncate();
+      return;
+    case FaultKind::kPeerDied:
+      if (victim.is_up() && !victim.is_paused()) {
+        victim.Input([peer = MemberId(static_cast<uint64_t>(1 + event.other % nodes()))](raft::Core& core) {
+          core.OnPeerDied(peer);
+        });
+      }
+      return;
+    case FaultKind::kTransfer:
+      return Transfer(1 + event.other % nodes());
+    case FaultKind::kRollback:
+    case FaultKind::kWipe:
+      return RollBack(event, target);
+    case FaultKind::kAddLearner:
+    case FaultKind::kPromote:
+    case FaultKind::kAddVoter:
+    case FaultKind::kRemove:
+    case FaultKind::kReplace:
+      return ChangeMembership(event, target);
+  }
+}
+
+void Cluster::RestartAfter(int node, SimTime delay) {
+  world_.At(delay, [this, node] {
+    if (may_run_.count(node) != 0) member(node).Start();
+  });
+}
+
+void Cluster::Transfer(int to) {
+  const int leader = Leader();
+  if (leader == 0 || member(leader).is_paused()) return;
+  member(leader).Input([&](raft::Core& core) {
+    transfers_begun_.Reached(core.TransferLeadership(MemberId(static_cast<uint64_t>(to))).ok());
+  });
+}
+
+void Cluster::ChangeMembership(const FaultEvent& event, int target) {
+  const int leader = Leader();
+  if (leader == 0 || member(leader).is_paused()) return;
+  const raft::Membership membership = member(leader).status().membership;
+  const bool has_spare = next_spare_ <= nodes();
+  const MemberId victim(static_cast<uint64_t>(target));
+  const MemberId spare(static_cast<uint64_t>(next_spare_));
+  raft::MembershipChange change;
+  bool takes_spare = false;
+  switch (event.kind) {
+    case FaultKind::kAddLearner:
+      change.add_learners.push_back(spare);
+      takes_spare = true;
+      break;
+    case FaultKind::kAddVoter:
+      change.add_voters.push_back(spare);
+      takes_spare = true;
+      break;
+    case FaultKind::kPromote:
+      if (membership.learners.empty()) return;
+      change.add_voters.push_back(membership.learners[event.param % membership.learners.size()]);
+      break;
+    case FaultKind::kRemove:
+      change.remove.push_back(victim);
+      break;
+    default:
+      change.remove.push_back(victim);
+      change.add_voters.push_back(spare);
+      takes_spare = true;
+  }
+  if (takes_spare && !has_spare) return;
+  absl::Status status;
+  member(leader).Input(
+      [&](raft::Core& core) { status = core.ProposeMembership(change, raft::Payload(event.ToString())); });
+  world_.Trace("membership change at ", leader, ": ", status.ToString());
+  if (!status.ok()) return;
+  changes_begun_.Reached();
+  if (takes_spare) {
+    // Ids are not used twice; whoever runs the group starts the process that goes with it.
+    may_run_.insert(next_spare_);
+    RestartAfter(next_spare_, event.duration / 4);
+    ++next_spare_;
+  }
+  world_.At(event.duration + 10 * kSecond, [this] { RetireRemoved(); });
+}
+
+void Cluster::RetireRemoved() {
+  const std::set<int> involved = Involved();
+  for (auto it = may_run_.begin(); it != may_run_.end();) {
+    if (involved.count(*it) != 0) {
+      ++it;
+      continue;
+    }
+    world_.Trace(*it, " is retired");
+    member(*it).Kill();
+    it = may_run_.erase(it);
+  }
+}
+
+// --- Links.
+
+void Cluster::Cut(int from, int to, SimTime delay, SimTime duration) {
+  if (from == to) return;
+  const size_t link = static_cast<size_t>(from * network_.nodes() + to);
+  world_.At(delay, [this, from, to, link, duration] {
+    if (!faults_) return;
+    ++cuts_[link];
+    network_.SetLink(from, to, false);
+    world_.At(duration, [this, from, to, link] {
+      if (cuts_[link] > 0 && --cuts_[link] == 0) network_.SetLink(from, to, true);
+    });
+  });
+}
+
+void Cluster::CutPair(int a, int b, SimTime duration) {
+  Cut(a, b, 0, duration);
+  Cut(b, a, 0, duration);
+}
+
+void Cluster::Partition(const FaultEvent& event, int target) {
+  const int n = nodes();
+  const SimTime duration = event.duration;
+  const auto side = [&](int node) { return (event.param >> node & 1) != 0; };
+  switch (event.kind) {
+    case FaultKind::kIsolate:
+      for (int m = 1; m <= n; ++m) CutPair(target, m, duration);
+      return;
+    case FaultKind::kHalves:
+    case FaultKind::kBridge:
+      for (int a = 1; a <= n; ++a) {
+        for (int b = a + 1; b <= n; ++b) {
+          const bool bridged = event.kind == FaultKind::kBridge && (a == target || b == target);
+          if (side(a) != side(b) && !bridged) CutPair(a, b, duration);
+        }
+      }
+      return;
+    case FaultKind::kRing:
+      for (int a = 1; a <= n; ++a) {
+        for (int b = a + 1; b <= n; ++b) {
+          if (b != a + 1 && !(a == 1 && b == n)) CutPair(a, b, duration);
+        }
+      }
+      return;
+    case FaultKind::kOneWay:
+      return Cut(target, 1 + event.other % n, 0, duration);
+    case FaultKind::kMuted:
+      for (int m = 1; m <= n; ++m) Cut(target, m, 0, duration);
+      return;
+    case FaultKind::kDeafened:
+      for (int m = 1; m <= n; ++m) Cut(m, target, 0, duration);
+      return;
+    case FaultKind::kSwizzle: {
+      // One by one, and back in another order.
+      std::vector<int> order;
+      for (int m = 1; m <= n; ++m) order.push_back(m);
+      for (size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[random_.Below(i)]);
+      const SimTime step = duration / (2 * n);
+      for (int i = 0; i < n; ++i) {
+        const SimTime cut = i * step;
+        const SimTime healed = duration / 2 + random_.Between(0, n - 1) * step;
+        for (int m = 1; m <= n; ++m) {
+          Cut(order[static_cast<size_t>(i)], m, cut, std::max<SimTime>(healed - cut, 1));
+          Cut(m, order[static_cast<size_t>(i)], cut, std::max<SimTime>(healed - cut, 1));
+        }
+      }
+      return;
+    }
+    case FaultKind::kFlap: {
+      static constexpr int kTimes = 6;
+      const int other = 1 + event.other % n;
+      for (int i = 0; i < kTimes; ++i) {
+        Cut(target, other, i * duration / kTimes, duration / (2 * kTimes));
+        Cut(other, target, i * duration / kTimes, duration / (2 * kTimes));
+      }
+      return;
+    }
+    default:
+      return;
+  }
+}
+
+// --- Disks.
+
+void Cluster::DamageDisk(const FaultEvent& event, Member& victim) {
+  switch (event.kind) {
+    case FaultKind::kDiskError:
+      return victim.disk().FailNext(static_cast<SimDisk::Fault>(event.param % 5));
+    case FaultKind::kDiskFull:
+      victim.disk().SetFull(true);
+      world_.At(event.duration, [&victim] { victim.disk().SetFull(false); });
+      return;
+    default:
+      return RotLog(victim, event.param);
+  }
+}
+
+void Cluster::RollBack(const FaultEvent& event, int target) {
+  // What a member with an older directory may break before anybody notices, no protocol can prevent; so the one who
+  // notices, the leader, is the only one it can talk to until then.
+  const int leader = Leader();
+  Member& victim = member(target);
+  std::set<int> damaged = damaged_;
+  damaged.insert(target);
+  if (leader == 0 || leader == target || !victim.is_up() || 2 * static_cast<int>(damaged.size()) >= options_.members) {
+    return;
+  }
+  const raft::Index durable = victim.durable().last().index;
+  raft::Index match;
+  for (const raft::FollowerStatus& follower : member(leader).core().followers()) {
+    if (follower.id == victim.id()) match = follower.match;
+  }
+  const std::optional<Member::Directory>& older = older_directories_[target];
+  const bool wipes = event.kind == FaultKind::kWipe;
+  if (!wipes && (!older || older->last >= match)) return;
+  if (match == raft::Index(0) || match > durable) return;
+  damaged_ = std::move(damaged);
+  checker_.Exempt(victim.id());
+  victim.PowerCut(SimDisk::Loss::kNothing);
+  if (wipes) {
+    victim.Wipe();
+  } else {
+    victim.Restore(*older);
+  }
+  world_.Trace(target, wipes ? " has lost its directory" : " is back in an older directory");
+  for (int m = 1; m <= nodes(); ++m) {
+    if (m == leader) continue;
+    // For good: in the recovery it does not count.
+    cuts_[static_cast<size_t>(target * network_.nodes() + m)] += 1000;
+    cuts_[static_cast<size_t>(m * network_.nodes() + target)] += 1000;
+    network_.CutBoth(target, m);
+  }
+  victim.Start();
+  WatchRolledBack(target, leader, member(leader).status().term);
+}
+
+void Cluster::WatchRolledBack(int node, int leader, raft::Term term) {
+  world_.At(options_.tick, [this, node, leader, term] {
+    Member& m = member(node);
+    if (!m.is_up()) return;
+    const bool leads = member(leader).is_up() && member(leader).status().role == raft::Role::kLeader &&
+                       member(leader).status().term == term;
+    if (faults_ && leads) return WatchRolledBack(node, leader, term);
+    world_.Trace(node, " is taken away undecided");
+    ++ledger_.totals["older directories undecided"];
+    m.Kill();
+    may_run_.erase(node);
+  });
+}
+
+void Cluster::RotLog(Member& victim, uint64_t param) {
+  // Never a majority: nothing could be promised then but to stop. And never the newest segment but for its beginning:
+  // damage to the last write is taken for the end of the log, see storage/README.md.
+  std::set<int> damaged = damaged_;
+  damaged.insert(victim.node());
+  if (2 * static_cast<int>(damaged.size()) >= options_.members) return;
+  const absl::StatusOr<std::vector<std::string>> names = victim.disk().List("log");
+  if (!names.ok()) return;
+  std::vector<std::string> segments;
+  for (const std::string& name : *names) {
+    if (absl::EndsWith(name, ".log")) segments.push_back(absl::StrCat("log/", name));
+  }
+  if (segments.empty()) return;
+  const std::string& path = segments[param % segments.size()];
+  const bool is_newest = &path == &segments.back();
+  if (!victim.disk().FlipBit(path, 0, is_newest ? storage::kSegmentHeaderBytes : UINT64_MAX)) return;
+  world_.Trace("a bit of ", path, " of ", victim.node(), " turned");
+  damaged_ = std::move(damaged);
+  checker_.Exempt(victim.id());
+}
+
+}  // namespace keel::sim
