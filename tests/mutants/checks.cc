@@ -13,7 +13,7 @@
 #include "base/string_view.h"
 #include "tests/explorer/explorer.h"
 #include "tests/scenarios/script.h"
-#include "tests/sim/sim_cluster.h"
+#include "tests/sim/profile.h"
 
 namespace keel::mutants {
 namespace {
@@ -51,11 +51,11 @@ std::string RunUnit(const std::string& filter) {
   return "a test failed";
 }
 
-std::string RunSeeds(uint64_t first, uint64_t count, volatile uint64_t* progress) {
+std::string RunSeeds(const std::string& profile, uint64_t first, uint64_t count, volatile uint64_t* progress) {
   for (uint64_t seed = first; seed < first + count; ++seed) {
     *progress = seed - first + 1;
-    raft::sim::Cluster cluster(raft::sim::SimOptions::Draw(seed), /*trace=*/false);
-    if (const std::string violation = cluster.Run(); !violation.empty()) return violation;
+    const sim::RunResult result = sim::RunSeed(profile, seed, {});
+    if (!result.ok()) return result.violation->invariant;
   }
   return "";
 }
@@ -87,10 +87,12 @@ std::optional<Check> FindCheck(std::string_view name) {
   }
   if (parts[0] == "sim" && parts.size() == 4) {
     uint64_t first = 0, count = 0;
-    if (parts[1] != "core") return std::nullopt;
+    if (sim::FindProfile(parts[1]) == nullptr) return std::nullopt;
     if (!absl::SimpleAtoi(parts[2], &first) || !absl::SimpleAtoi(parts[3], &count)) return std::nullopt;
     check.seconds_max = kSeedsSeconds;
-    check.run = [first, count](volatile uint64_t* progress) { return RunSeeds(first, count, progress); };
+    check.run = [profile = parts[1], first, count](volatile uint64_t* progress) {
+      return RunSeeds(profile, first, count, progress);
+    };
     return check;
   }
   if (parts[0] == "explorer" && parts.size() == 3) {
@@ -133,7 +135,9 @@ std::vector<std::string> ExplorerChecks(uint64_t states_max) {
 
 std::vector<std::string> SimChecks(uint64_t seeds_max) {
   std::vector<std::string> names;
-  for (const char* profile : {"core"}) names.push_back(absl::StrCat("sim/", profile, "/1/", seeds_max));
+  for (const char* profile : {"core", "member", "disk"}) {
+    names.push_back(absl::StrCat("sim/", profile, "/1/", seeds_max));
+  }
   return names;
 }
 

@@ -133,6 +133,8 @@ class MemoryStore final : public storage::StateStore {
   std::vector<storage::LeaseRecord> Leases() const override { return {}; }
   std::vector<std::string> LeaseKeys(storage::LeaseId) const override { return {}; }
   absl::StatusOr<storage::HashResult> HashKv(storage::Revision) const override { std::abort(); }
+  std::vector<storage::HashSample> hash_samples() const override { return {}; }
+  absl::Status AdvanceRevision(storage::Revision) override { std::abort(); }
   storage::ApplyBatch BeginBatch() override { std::abort(); }
   absl::StatusOr<bool> CompactStep(int64_t) override { return false; }
   absl::StatusOr<bool> CheckpointIndexStep() override { return false; }
