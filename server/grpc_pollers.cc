@@ -1,5 +1,6 @@
 #include "server/grpc_pollers.h"
 
+#include <grpc/grpc.h>
 #include <grpcpp/channel.h>
 #include <grpcpp/client_context.h>
 #include <grpcpp/create_channel.h>
@@ -53,6 +54,8 @@ class GrpcPollers::Nowhere {
 };
 
 GrpcPollers::GrpcPollers() {
+  // For good: gRPC does not survive that its last user is a callback on one of its own threads.
+  grpc_init();
   const int cores = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   for (int surplus = CallbackThreads(cores) - UsefulThreads(cores); surplus > 0; --surplus) {
     absl::MutexLock lock(&mu_);

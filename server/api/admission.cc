@@ -49,7 +49,8 @@ absl::Status Admission::Admit(const Call& call, CallClass call_class) const {
       call_class = CallClass::kOrdinary;
     }
   }
-  if (call_class != CallClass::kLearnersToo && learner) {
+  // Looked at again before it is refused: since the last look it may have been promoted.
+  if (call_class != CallClass::kLearnersToo && learner && (!member_->store->bootstrapped() || IsLearner())) {
     return absl::FailedPreconditionError("etcdserver: rpc not supported for learner");
   }
   if (!IsUtf8(call.client_api_version)) return absl::InvalidArgumentError("etcdserver: invalid client api version");

@@ -1,4 +1,5 @@
 #include "server/apply/applier.h"
+#include "server/stored_membership.h"
 
 #include <gtest/gtest.h>
 
@@ -457,7 +458,8 @@ TEST(ApplierTest, InstalledSnapshotBringsItsAlarmsAndTellsWatchersAndLeases) {
   source.Ask(PutCommand("k", "from the snapshot"));
   source.Ask(AlarmCommand(etcdserverpb::AlarmRequest::ACTIVATE, 3, etcdserverpb::NOSPACE));
   Replica target;
-  const raft::SnapshotMeta meta{.last = {.term = raft::Term{1}, .index = raft::Index{source.index()}}};
+  const raft::SnapshotMeta meta{.last = {.term = raft::Term{1}, .index = raft::Index{source.index()}},
+                                .membership = FromStored(source.store->membership())};
   const auto position = source.store->Checkpoint(target.applier->IncomingSnapshotDir(meta));
   ASSERT_TRUE(position.ok()) << position.status();
   ASSERT_TRUE(target.applier->Install(meta).ok());

@@ -225,7 +225,11 @@ TEST(MaintenanceTest, TellsTheStateOfEachMember) {
   ASSERT_TRUE(members.ok());
   EXPECT_EQ(members->members.size(), 3u);
   EXPECT_TRUE(client->maintenance().Alarms()->alarms.empty());
-  ASSERT_TRUE(client->Sync().ok());
+  // A member is listed with its client URLs once it has published them, a moment after it answers.
+  const absl::Time deadline = absl::Now() + absl::Seconds(30);
+  do {
+    ASSERT_TRUE(client->Sync().ok());
+  } while (client->endpoints().size() < 3 && absl::Now() < deadline);
   EXPECT_EQ(client->endpoints().size(), 3u);
   EXPECT_TRUE(client->kv().Get("k").ok());
 }

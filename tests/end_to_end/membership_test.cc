@@ -205,6 +205,10 @@ TEST_F(MembershipTest, ALearnerHasNoVoteUntilItIsPromoted) {
   EXPECT_THAT(std::string((*learner)->kv().Put("k", "v").status().message()),
               HasSubstr("etcdserver: rpc not supported for learner"));
   ASSERT_TRUE(client->kv().Put("k", "v").ok());
+  // It reads for itself as soon as the snapshot has come.
+  const absl::Time deadline = absl::Now() + absl::Seconds(30);
+  while (!(*learner)->kv().Get("k", {.serializable = true}).ok() && absl::Now() < deadline) {
+  }
   EXPECT_TRUE((*learner)->kv().Get("k", {.serializable = true}).ok());
   EXPECT_TRUE((*learner)->maintenance().Status(cluster_->endpoint(*number))->is_learner);
   const int leader = Leader();
