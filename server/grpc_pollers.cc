@@ -27,7 +27,7 @@ int UsefulThreads(int cores) { return std::max(1, cores / 4); }
 }  // namespace
 
 // A call on a channel without credentials, which fails at once and whose callback runs on a callback thread like any
-// other. Deletes itself.
+// other. Not to be destroyed by its callback, which may run before Start() has returned.
 class GrpcPollers::Nowhere {
  public:
   explicit Nowhere(std::function<void()> done)
@@ -38,10 +38,7 @@ class GrpcPollers::Nowhere {
 
   void Start() {
     stub_.UnaryCall(&context_, "/keel/Nowhere", grpc::StubOptions(), &request_, &response_,
-                    [this](const grpc::Status&) {
-                      done_();
-                      delete this;
-                    });
+                    [this](const grpc::Status&) { done_(); });
   }
 
  private:
@@ -58,9 +55,12 @@ GrpcPollers::GrpcPollers() {
   grpc_init();
   const int cores = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   for (int surplus = CallbackThreads(cores) - UsefulThreads(cores); surplus > 0; --surplus) {
-    absl::MutexLock lock(&mu_);
-    ++calls_;
-    (new Nowhere([this] { Park(); }))->Start();
+    {
+      absl::MutexLock lock(&mu_);
+      ++calls_;
+    }
+    parked_.push_back(std::make_unique<Nowhere>([this] { Park(); }));
+    parked_.back()->Start();
   }
   waker_ = std::thread([this] { KeepAwake(); });
 }
@@ -84,14 +84,21 @@ void GrpcPollers::Park() {
 
 void GrpcPollers::KeepAwake() {
   NameThread("grpc-awake");
+  std::unique_ptr<Nowhere> call;
   absl::MutexLock lock(&mu_);
   while (!mu_.AwaitWithTimeout(absl::Condition(&released_), kAwakeInterval)) {
-    ++calls_;
-    (new Nowhere([this] {
+    if (awake_call_) continue;  // Still on its way: then nobody sleeps.
+    awake_call_ = true;
+    mu_.Unlock();
+    call = std::make_unique<Nowhere>([this] {
       absl::MutexLock ended(&mu_);
-      --calls_;
-    }))->Start();
+      awake_call_ = false;
+    });
+    call->Start();
+    mu_.Lock();
   }
+  auto ended = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return !awake_call_; };
+  mu_.Await(absl::Condition(&ended));
 }
 
 }  // namespace keel::server

@@ -3,6 +3,7 @@
 #include <functional>
 #include <memory>
 #include <thread>
+#include <vector>
 
 #include "absl/synchronization/mutex.h"
 
@@ -34,6 +35,8 @@ class GrpcPollers {
   absl::Mutex mu_;
   bool released_ ABSL_GUARDED_BY(mu_) = false;
   int calls_ ABSL_GUARDED_BY(mu_) = 0;  // Not ended yet.
+  bool awake_call_ ABSL_GUARDED_BY(mu_) = false;
+  std::vector<std::unique_ptr<Nowhere>> parked_;
   std::thread waker_;
 };
 
