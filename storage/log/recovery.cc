@@ -31,10 +31,15 @@ absl::Status Damage(const std::string& path, uint64_t offset, const std::string&
 // The replay of the log's records, write by write.
 class Replay {
  public:
-  Replay(SegmentList* segments, RaftLog::Recovered* facts) : segments_(segments), facts_(facts) {}
+  Replay(SegmentList* segments, RaftLog::Recovered* facts, std::vector<std::string>* obsolete)
+      : segments_(segments), facts_(facts), obsolete_(obsolete) {}
 
   absl::Status Begin(std::shared_ptr<Segment> segment) {
     const SegmentHeader& header = segment->header;
+    if (!is_void_.ok()) {
+      for (const std::shared_ptr<Segment>& old : segments_->Clear()) obsolete_->push_back(old->path);
+      is_void_ = absl::OkStatus();
+    }
     const bool from_nothing = segments_->empty() || header.resets;
     if (!from_nothing && header.start != segments_->last()) {
       return Damage(segment->path, 0,
@@ -49,6 +54,9 @@ class Replay {
     return absl::OkStatus();
   }
 
+  // After the last segment. Not OK: what there is does not make a log.
+  const absl::Status& End() const { return is_void_; }
+
   // One record of the last segment, at `offset`.
   absl::Status Apply(const LogRecord& record, uint64_t offset) {
     const std::string& path = segments_->active().path;
@@ -58,11 +66,18 @@ class Replay {
       facts_->hard_state = *hard_state;
       return absl::OkStatus();
     }
+    if (!is_void_.ok()) return absl::OkStatus();
     const raft::EntryId id = record.id;
     if (id.index <= segments_->start().index || id.index > segments_->last().index + 1) {
-      return Damage(path, offset,
-                    absl::StrCat("entry ", id.index.value(), " does not continue the log, which holds (",
-                                 segments_->start().index.value(), ", ", segments_->last().index.value(), "],"));
+      const absl::Status misplaced =
+          Damage(path, offset,
+                 absl::StrCat("entry ", id.index.value(), " does not continue the log, which holds (",
+                              segments_->start().index.value(), ", ", segments_->last().index.value(), "],"));
+      if (id.index > segments_->start().index) return misplaced;
+      // It replaced what a segment held that is gone: a truncation was cut short between the two, which had to go
+      // together. The next segment's header says where the log begins.
+      is_void_ = misplaced;
+      return absl::OkStatus();
     }
     std::vector<raft::TermRun>& runs = facts_->term_runs;
     while (!runs.empty() && runs.back().first >= id.index) runs.pop_back();
@@ -90,6 +105,8 @@ class Replay {
 
   SegmentList* const segments_;
   RaftLog::Recovered* const facts_;
+  std::vector<std::string>* const obsolete_;
+  absl::Status is_void_;  // Not OK: the segments so far are no log without those that were before them.
 };
 
 // What a pass over one segment found.
@@ -176,6 +193,7 @@ absl::Status ReadSegment(Disk& disk, const std::string& dir, uint64_t sequence, 
   // Every segment is given its hard state before it gets its name.
   if (scan.end == kSegmentHeaderBytes) return Damage(segment->path, scan.bad, "damaged first record");
   if (!is_last) return absl::OkStatus();
+  KEEL_RETURN_IF_ERROR(replay->End());
 
   if (const std::optional<uint64_t> later = LaterWrite(*header, content, scan.end);
       later && !KEEL_MUTANT(kDamageTakenForTornTail)) {
@@ -194,6 +212,10 @@ absl::Status ReadSegment(Disk& disk, const std::string& dir, uint64_t sequence, 
 
 absl::StatusOr<RecoveredLog> RecoverLog(Disk& disk, const std::string& dir) {
   RecoveredLog log;
+  // A process that was killed before it had synced the directory leaves names that are there and yet not durable.
+  // Nothing may be promised by what is written into such a file, nor may a file be written over that a power cut could
+  // give its old name back.
+  KEEL_RETURN_IF_ERROR(disk.SyncDir(dir));
   KEEL_ASSIGN_OR_RETURN(const std::vector<std::string> names, disk.List(dir));
   std::map<uint64_t, bool> sequences;  // To whether it resets the log.
   for (const std::string& name : names) {
@@ -219,7 +241,7 @@ absl::StatusOr<RecoveredLog> RecoverLog(Disk& disk, const std::string& dir) {
   for (const auto& [sequence, resets] : sequences) {
     if (resets) first = sequence;
   }
-  Replay replay(&log.segments, &log.facts);
+  Replay replay(&log.segments, &log.facts, &log.obsolete);
   uint32_t chain = 0;
   uint64_t expected = first;
   for (const auto& [sequence, resets] : sequences) {

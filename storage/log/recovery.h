@@ -16,7 +16,7 @@ struct RecoveredLog {
   SegmentList segments;  // Empty: there is no log yet.
   RaftLog::Recovered facts;
   uint64_t next_sequence = 1;
-  std::vector<std::string> obsolete;  // Paths of segments that a reset made void, oldest first.
+  std::vector<std::string> obsolete;  // Paths of segments that a reset or a truncation made void, oldest first.
   std::vector<std::string> spares;    // Paths of files ready for reuse.
 };
 

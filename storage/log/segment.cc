@@ -85,6 +85,13 @@ std::vector<std::shared_ptr<Segment>> SegmentList::DropBeforeLast() {
   return dropped;
 }
 
+std::vector<std::shared_ptr<Segment>> SegmentList::Clear() {
+  std::vector<std::shared_ptr<Segment>> dropped(segments_.begin(), segments_.end());
+  segments_.clear();
+  start_ = last_ = raft::EntryId{};
+  return dropped;
+}
+
 SegmentList::Place SegmentList::Find(raft::Index index) const {
   KEEL_CHECK_GT(index, start_.index);
   KEEL_CHECK_LE(index, last_.index);

@@ -54,6 +54,8 @@ class SegmentList {
   std::vector<std::shared_ptr<Segment>> DropThrough(raft::Index through);
   // Removes all but the last segment, which must have reset the log.
   std::vector<std::shared_ptr<Segment>> DropBeforeLast();
+  // Removes all of them, oldest first; what is added then is the first one.
+  std::vector<std::shared_ptr<Segment>> Clear();
 
   struct Place {
     std::shared_ptr<Segment> segment;

@@ -126,6 +126,9 @@ absl::StatusOr<std::unique_ptr<GenerationDir>> FileGenerationDir::Open(const std
         absl::StrCat("state: ", current_path, " does not name a generation; restore this member from a snapshot"));
   }
   self->number_ = number;
+  // The process that wrote CURRENT may have been killed before it had synced the directory; the generation before must
+  // not be removed on the word of a name that a power cut would take back.
+  KEEL_RETURN_IF_ERROR(SyncDir(dir));
   // The first generation is created after CURRENT; any later one was complete before.
   if (number > 1 && !fs::is_directory(self->current(), error)) {
     return absl::DataLossError(

@@ -200,19 +200,23 @@ TEST_F(LogCrashTest, AtEveryFileOperationWithEveryLoss) {
   ASSERT_EQ(Run(steps), steps.size());
   const uint64_t operations = disk_->operations();
   struct Case {
-    SimDisk::Loss loss;
+    std::optional<SimDisk::Loss> loss;  // nullopt: only the process ends; what it had not synced stays undecided.
     int seeds;
   };
   for (uint64_t stop = 0; stop <= operations; ++stop) {
-    // kNothing as a power cut has the names and the data; a killed process leaves the same.
-    for (const Case& c : {Case{SimDisk::Loss::kNothing, 1}, Case{SimDisk::Loss::kEverything, 1},
+    for (const Case& c : {Case{std::nullopt, 1}, Case{SimDisk::Loss::kNothing, 1}, Case{SimDisk::Loss::kEverything, 1},
                           Case{SimDisk::Loss::kPrefix, 3}, Case{SimDisk::Loss::kRandomSectors, 4}}) {
       for (int seed = 0; seed < c.seeds; ++seed) {
         disk_ = std::make_unique<SimDisk>(stop * 16 + static_cast<uint64_t>(seed), &ledger_);
         disk_->StopAfter(stop);
         const size_t done = Run(steps);
-        disk_->PowerCut(c.loss);
-        Check(steps, done, absl::StrCat("operation ", stop, " loss ", static_cast<int>(c.loss), " seed ", seed));
+        if (c.loss) {
+          disk_->PowerCut(*c.loss);
+        } else {
+          disk_->Restart();
+        }
+        Check(steps, done,
+              absl::StrCat("operation ", stop, " loss ", c.loss ? static_cast<int>(*c.loss) : -1, " seed ", seed));
         if (HasFatalFailure()) return;
       }
     }
@@ -243,6 +247,33 @@ TEST_F(LogCrashTest, ACrashDuringTheRecoveryFromACrash) {
   }
   std::cout << "log, recovery: " << images_ << " images tried\n";
   EXPECT_GT(images_, 100u);
+}
+
+// The second process works on what the first has left in the cache of the machine, which then loses its power.
+TEST_F(LogCrashTest, APowerCutInTheProcessAfterAKilledOne) {
+  const std::vector<Step> steps = Workload();
+  disk_ = std::make_unique<SimDisk>(1, &ledger_);
+  ASSERT_EQ(Run(steps), steps.size());
+  const uint64_t operations = disk_->operations();
+  for (uint64_t stop = 0; stop <= operations; ++stop) {
+    for (uint64_t later = 0;; later += 2) {
+      disk_ = std::make_unique<SimDisk>(stop * 64 + later, &ledger_);
+      disk_->StopAfter(stop);
+      size_t done = Run(steps);
+      disk_->Restart();
+      disk_->StopAfter(later);
+      // What the first had under way is done again; it may be there already.
+      const std::vector<Step> rest(steps.begin() + static_cast<std::ptrdiff_t>(done), steps.end());
+      done += Run(rest);
+      const bool came_through = !disk_->has_stopped();
+      disk_->PowerCut(later % 4 == 0 ? SimDisk::Loss::kEverything : SimDisk::Loss::kPrefix);
+      Check(steps, done, absl::StrCat("killed at operation ", stop, ", power cut at ", later));
+      if (HasFatalFailure()) return;
+      if (came_through) break;
+    }
+  }
+  std::cout << "log, second process: " << images_ << " images tried\n";
+  EXPECT_GT(images_, 500u);
 }
 
 }  // namespace

@@ -207,6 +207,50 @@ TEST_F(RaftLogTest, AReplacementMayReachBackOverSegments) {
   EXPECT_EQ(log->last_index(), Index(40));
 }
 
+// Segments go one by one. Between two that must go together a crash may come.
+TEST_F(RaftLogTest, ATruncationCutShortBeforeASegmentThatReplacedEntriesIsCompletedAtOpen) {
+  auto log = Open();
+  for (uint64_t i = 1; i <= 15; ++i) ASSERT_TRUE(log->Append({.entries = MakeEntries(1, i, i, 1000)}).ok());
+  ASSERT_EQ(Segments().size(), 1u);
+  // The first entry of the second segment replaces the last one of the first; a later one begins as the log stands.
+  ASSERT_TRUE(log->Append({.entries = MakeEntries(2, 15, 15, 3000)}).ok());
+  ASSERT_EQ(Segments().size(), 2u);
+  for (uint64_t i = 16; i <= 40; ++i) ASSERT_TRUE(log->Append({.entries = MakeEntries(2, i, i, 1000)}).ok());
+  const std::string second_path = Segments().at(1);
+  const std::string second = Slurp(second_path);
+  ASSERT_TRUE(log->TruncatePrefix(Index(39)).ok());
+  ASSERT_FALSE(fs::exists(second_path));
+  const std::vector<Entry> expected = All(*log);
+  const Index first = log->first_index();
+  ASSERT_GT(first, Index(16));
+  ASSERT_LE(first, Index(40));
+  log.reset();
+  // Of those that went, the second is still there.
+  Spill(second_path, second);
+  log = Open();
+  ASSERT_NE(log, nullptr);
+  EXPECT_EQ(log->first_index(), first);
+  EXPECT_EQ(All(*log), expected);
+  EXPECT_FALSE(fs::exists(second_path));
+  ASSERT_TRUE(log->Append({.entries = MakeEntries(2, 41, 41)}).ok());
+  log.reset();
+  log = Open();
+  EXPECT_EQ(log->last_index(), Index(41));
+}
+
+// The same segment with nothing after it is no log, and must not pass for an empty one.
+TEST_F(RaftLogTest, ALastSegmentThatReplacesWhatIsGoneIsRefused) {
+  auto log = Open();
+  for (uint64_t i = 1; i <= 15; ++i) ASSERT_TRUE(log->Append({.entries = MakeEntries(1, i, i, 1000)}).ok());
+  ASSERT_TRUE(log->Append({.entries = MakeEntries(2, 15, 15, 3000)}).ok());
+  ASSERT_EQ(Segments().size(), 2u);
+  log.reset();
+  fs::remove(Segments().at(0));
+  const absl::Status status = RaftLog::Open(Options()).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
+  EXPECT_THAT(status.ToString(), HasSubstr("entry 15 does not continue the log"));
+}
+
 TEST_F(RaftLogTest, AnEntryLargerThanASegmentIsStored) {
   auto log = Open();
   std::vector<Entry> expected = MakeEntries(1, 1, 1, 100);
