@@ -19,6 +19,28 @@ constexpr char kLogDir[] = "log";
 // A rolled segment and a recycled one take about this many operations of the disk.
 constexpr uint64_t kOperationsOfOneWrite = 12;
 
+// What matters of a message, for the trace.
+std::string Describe(const raft::MessageBody& body) {
+  if (const auto* append = std::get_if<raft::AppendRequest>(&body)) {
+    return absl::StrCat(" after ", append->prev.index.value(), "@", append->prev.term.value(), " entries ",
+                        append->entries.size(), " commit ", append->commit.value());
+  }
+  if (const auto* ack = std::get_if<raft::AppendResponse>(&body)) {
+    return absl::StrCat(
+        ack->rejected ? " rejects " : " accepts ", ack->index.value(),
+        ack->rejected ? absl::StrCat(" hint ", ack->hint.index.value(), "@", ack->hint.term.value()) : std::string());
+  }
+  if (const auto* request = std::get_if<raft::VoteRequest>(&body)) {
+    return absl::StrCat(request->pre_vote ? " pre-vote" : "", request->transfer ? " transfer" : "", " last ",
+                        request->last.index.value(), "@", request->last.term.value());
+  }
+  if (const auto* vote = std::get_if<raft::VoteResponse>(&body)) {
+    return absl::StrCat(vote->pre_vote ? " pre-vote" : "", vote->granted ? " granted" : " refused");
+  }
+  if (const auto* beat = std::get_if<raft::Heartbeat>(&body)) return absl::StrCat(" commit ", beat->commit.value());
+  return "";
+}
+
 }  // namespace
 
 Member::Member(World* world, Ledger* ledger, const SimOptions* options, MemberId id, std::unique_ptr<Machine> machine,
@@ -228,7 +250,8 @@ void Member::Deliver(raft::Message message) {
     return After(paused_until_ - world_.now(), [this, message = std::move(message)] { Deliver(message); });
   }
   if (world_.tracing()) {
-    world_.Trace(message.from.value(), "->", node(), " ", raft::MessageName(message), " term ", message.term.value());
+    world_.Trace(message.from.value(), "->", node(), " ", raft::MessageName(message), " term ", message.term.value(),
+                 Describe(message.body));
   }
   raft::Message copy = message;
   const absl::Status status = core_->Step(std::move(copy));
