@@ -63,6 +63,7 @@ class Checker {
     raft::Term leads;         // The term it was last seen to lead.
     raft::Index leader_last;  // Its last index then.
     raft::Index membership_at;
+    uint64_t name_errors = 0;  // Of its disk, when its files were as few as they should be.
   };
   struct EntryFacts {
     raft::EntryId prev;

@@ -123,8 +123,9 @@ class Cluster final : public MemberHost {
   std::string Describe(const std::set<int>& nodes) const;
   // Who has a say in what the group does next: by what is committed, and by what is only in somebody's log.
   std::set<int> Involved() const;
-  // No change of membership is under way.
-  bool IsSettled() const;
+  // A change of membership is under way, or lies in one of their logs and may yet be.
+  bool IsChanging(const std::set<int>& nodes) const;
+  bool IsSettled(const std::set<int>& among) const;
   int LeaderAmong(const std::set<int>& nodes) const;
 
   World& world_;

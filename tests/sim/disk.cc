@@ -237,7 +237,7 @@ absl::Status SimDisk::Rename(const std::string& from, const std::string& to) {
   if (!Proceed(&partly)) return PowerIsOff();
   const auto it = names_.find(from);
   if (it == names_.end()) return storage::ErrnoStatus(ENOENT, absl::StrCat("rename ", from));
-  if (Take(Fault::kRenameError)) return storage::ErrnoStatus(EIO, absl::StrCat("rename ", from));
+  if (FailsName()) return storage::ErrnoStatus(EIO, absl::StrCat("rename ", from));
   ChangeNames({.kind = NameChange::Kind::kRename, .dir = DirOf(to), .from = from, .to = to, .inode = it->second});
   return absl::OkStatus();
 }
@@ -247,7 +247,7 @@ absl::Status SimDisk::Remove(const std::string& path) {
   if (!Proceed(&partly)) return PowerIsOff();
   const auto it = names_.find(path);
   if (it == names_.end()) return storage::ErrnoStatus(ENOENT, absl::StrCat("unlink ", path));
-  if (Take(Fault::kRenameError)) return storage::ErrnoStatus(EIO, absl::StrCat("unlink ", path));
+  if (FailsName()) return storage::ErrnoStatus(EIO, absl::StrCat("unlink ", path));
   ChangeNames({.kind = NameChange::Kind::kUnlink, .dir = DirOf(path), .from = path, .to = "", .inode = nullptr});
   return absl::OkStatus();
 }
@@ -255,7 +255,7 @@ absl::Status SimDisk::Remove(const std::string& path) {
 absl::Status SimDisk::SyncDir(const std::string& dir) {
   bool partly = false;
   if (!Proceed(&partly)) return PowerIsOff();
-  if (Take(Fault::kRenameError)) return storage::ErrnoStatus(EIO, absl::StrCat("fsync ", dir));
+  if (FailsName()) return storage::ErrnoStatus(EIO, absl::StrCat("fsync ", dir));
   std::vector<NameChange> others;
   for (NameChange& change : changes_) {
     if (change.dir == dir) {

@@ -77,6 +77,8 @@ class SimDisk final : public storage::Disk {
   void Wipe();
 
   uint64_t bytes() const;
+  // Changes of names that were made to fail.
+  uint64_t name_errors() const { return name_errors_; }
   size_t files() const { return names_.size(); }
 
  private:
@@ -93,6 +95,11 @@ class SimDisk final : public storage::Disk {
   };
 
   bool Take(Fault fault);
+  bool FailsName() {
+    const bool fails = Take(Fault::kRenameError);
+    name_errors_ += fails;
+    return fails;
+  }
   // Counts a changing operation. False: the power is off; `*partly` is set when it went off during this one.
   bool Proceed(bool* partly);
   static void Apply(const NameChange& change, Names* names);
@@ -109,6 +116,7 @@ class SimDisk final : public storage::Disk {
   bool stopped_ = false;
   std::optional<uint64_t> operations_left_;
   uint64_t operations_ = 0;
+  uint64_t name_errors_ = 0;
 };
 
 }  // namespace keel::sim

@@ -8,7 +8,6 @@
 namespace keel::sim {
 namespace {
 
-constexpr SimTime kReplayWithin = 60 * kSecond;
 constexpr int kStragglerFactor = 20;
 // A leader whose followers answer at once sends a few messages per proposal and round trip; ten thousand in a second
 // of a world whose clients do a few hundred things in a minute is a loop.

@@ -15,10 +15,13 @@
 
 namespace keel::sim {
 
+// A message may come again as much later as this.
+inline constexpr SimTime kReplayWithin = 60 * kSecond;
+
 struct NetworkOptions {
   double drop = 0;       // Chances per message.
   double duplicate = 0;  // It arrives twice.
-  double replay = 0;     // It arrives again up to a minute later.
+  double replay = 0;     // It arrives again, within kReplayWithin.
   SimTime delay_min = 200;
   SimTime delay_mean = 2 * kMillisecond;
   double straggler = 0;  // Takes twenty times as long, and so comes out of order.
