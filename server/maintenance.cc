@@ -7,7 +7,6 @@
 
 #include "absl/synchronization/mutex.h"
 #include "base/log.h"
-#include "server/space_alarm.h"
 
 namespace keel::server {
 namespace {
@@ -15,16 +14,17 @@ namespace {
 class MaintenanceImpl final : public Maintenance {
  public:
   MaintenanceImpl(const Options& options, const Clock* clock, storage::StateStore* store, const storage::RaftLog* log,
-                  raft::Node* node, Proposer* proposer, std::function<void(absl::Status)> on_fatal)
+                  raft::Node* node, Proposer* proposer, SpaceAlarm* space_alarm,
+                  std::function<void(absl::Status)> on_fatal)
       : options_(options),
         clock_(*clock),
         store_(*store),
         log_(*log),
         node_(*node),
         proposer_(*proposer),
+        space_alarm_(*space_alarm),
         on_fatal_(std::move(on_fatal)),
         auto_compactor_(options.auto_compaction_mode, options.auto_compaction, clock->Now()),
-        space_alarm_(options.quota_bytes, NoSpaceRaised()),
         last_flush_(clock->Now()),
         thread_([this] { Run(); }) {}
 
@@ -67,7 +67,7 @@ class MaintenanceImpl final : public Maintenance {
     if (!step.ok()) return step.status();
     *more |= *step;
     PollAutoCompaction();
-    PollSpaceAlarm();
+    space_alarm_.Poll();
     return FlushWhenDue();
   }
 
@@ -85,29 +85,6 @@ class MaintenanceImpl final : public Maintenance {
     const absl::Status status = store_.Flush();
     last_flush_ = clock_.Now();
     return status;
-  }
-
-  bool NoSpaceRaised() const {
-    for (const etcdserverpb::AlarmMember& alarm : store_.alarms()) {
-      if (alarm.memberid() == options_.member_id && alarm.alarm() == etcdserverpb::NOSPACE) return true;
-    }
-    return false;
-  }
-
-  void PollSpaceAlarm() {
-    const bool raised = NoSpaceRaised();
-    const int64_t in_use = raised ? store_.sizes().in_use_bytes : 0;
-    if (!space_alarm_.Poll(raised, in_use) || disarming_->exchange(true)) return;
-    KEEL_LOG_INFO("there is room again, disarming the space alarm",
-                  {{"in-use-bytes", in_use}, {"low-water-bytes", space_alarm_.low_water_bytes()}});
-    command::Command command;
-    etcdserverpb::AlarmRequest* alarm = command.mutable_alarm();
-    alarm->set_action(etcdserverpb::AlarmRequest::DEACTIVATE);
-    alarm->set_memberid(options_.member_id);
-    alarm->set_alarm(etcdserverpb::NOSPACE);
-    // Whatever comes of it: as long as the alarm stands, the next poll tries again.
-    proposer_.Submit(std::move(command), clock_.Now() + options_.request_timeout,
-                     [disarming = disarming_](const absl::StatusOr<ApplyResult>&) { disarming->store(false); });
   }
 
   void PollAutoCompaction() {
@@ -150,12 +127,11 @@ class MaintenanceImpl final : public Maintenance {
   const storage::RaftLog& log_;
   raft::Node& node_;
   Proposer& proposer_;
+  SpaceAlarm& space_alarm_;
   const std::function<void(absl::Status)> on_fatal_;
 
   // The thread's own.
   AutoCompactor auto_compactor_;
-  SpaceAlarm space_alarm_;
-  const std::shared_ptr<std::atomic<bool>> disarming_ = std::make_shared<std::atomic<bool>>(false);
   absl::Time last_flush_;  // Or when there last was nothing to flush.
   const std::shared_ptr<Proposed> proposed_ = std::make_shared<Proposed>();
 
@@ -169,8 +145,9 @@ class MaintenanceImpl final : public Maintenance {
 
 std::unique_ptr<Maintenance> Maintenance::Start(const Options& options, const Clock* clock, storage::StateStore* store,
                                                 const storage::RaftLog* log, raft::Node* node, Proposer* proposer,
-                                                std::function<void(absl::Status)> on_fatal) {
-  return std::make_unique<MaintenanceImpl>(options, clock, store, log, node, proposer, std::move(on_fatal));
+                                                SpaceAlarm* space_alarm, std::function<void(absl::Status)> on_fatal) {
+  return std::make_unique<MaintenanceImpl>(options, clock, store, log, node, proposer, space_alarm,
+                                           std::move(on_fatal));
 }
 
 }  // namespace keel::server

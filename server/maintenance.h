@@ -14,6 +14,7 @@
 #include "server/auto_compactor.h"
 #include "server/config.h"
 #include "server/proposer.h"
+#include "server/space_alarm.h"
 #include "storage/log/raft_log.h"
 #include "storage/state/state_store.h"
 
@@ -23,8 +24,6 @@ namespace keel::server {
 class Maintenance {
  public:
   struct Options {
-    uint64_t member_id = 0;
-    int64_t quota_bytes = 0;  // As configured.
     AutoCompactionMode auto_compaction_mode = AutoCompactionMode::kPeriodic;
     AutoCompactionRetention auto_compaction;
     uint64_t unflushed_log_bytes_max = 64u << 20;  // Of entries that only the log holds durably.
@@ -39,7 +38,7 @@ class Maintenance {
   // must not call Stop().
   static std::unique_ptr<Maintenance> Start(const Options& options, const Clock* clock, storage::StateStore* store,
                                             const storage::RaftLog* log, raft::Node* node, Proposer* proposer,
-                                            std::function<void(absl::Status)> on_fatal);
+                                            SpaceAlarm* space_alarm, std::function<void(absl::Status)> on_fatal);
   virtual ~Maintenance() = default;
 
   // Ends the thread after the step it is at; idempotent, blocks.

@@ -19,6 +19,7 @@ namespace keel::server {
 
 class MemberChanger;
 class Metrics;
+class SpaceAlarm;
 
 struct Limits {
   size_t request_bytes_max = 1572864;
@@ -41,6 +42,7 @@ struct Member {
   WatchHub* watch = nullptr;
   LeaseKeeper* leases = nullptr;
   MemberChanger* changer = nullptr;
+  SpaceAlarm* space_alarm = nullptr;
   Metrics* metrics = nullptr;
 
   // cluster_id, member_id, raft_term; and `revision`, which each RPC defines for itself.

@@ -36,6 +36,7 @@
 #include "server/metrics.h"
 #include "server/peer/peer_network.h"
 #include "server/proposer.h"
+#include "server/space_alarm.h"
 #include "server/watch/watch_hub.h"
 
 namespace keel::server {
@@ -182,13 +183,17 @@ class ServerImpl final : public Server {
     storage::StateStore* const store = data_.store.get();
     proposer_ = Proposer::Create(
         {.request_bytes_max = config_.max_request_bytes, .election_timeout = ElectionTimeout()}, member_id, clock);
+    space_alarm_ = std::make_unique<SpaceAlarm>(
+        SpaceAlarm::Options{
+            .member_id = member_id, .quota_bytes = config_.quota_backend_bytes, .request_timeout = RequestTimeout()},
+        clock, store, proposer_.get());
     watch_ = WatchHub::Create({.fragment_bytes = config_.max_request_bytes + kGrpcOverheadBytes,
                                .progress_interval = config_.watch_progress_notify_interval},
                               store, clock);
     leases_ = LeaseKeeper::Create({.election_timeout = ElectionTimeout()}, raft::MemberId{member_id}, clock, store);
     applier_ = Applier::Create({.incoming_dir = data_.data_dir->incoming_dir(),
                                 .quota_bytes = config_.quota_backend_bytes,
-                                .member_id = member_id},
+                                .on_full = [this] { space_alarm_->Raise(); }},
                                store, proposer_.get(), watch_.get(), leases_.get());
     applier_->SetMemberEvents(
         {.appended = [this](raft::Index index,
@@ -300,6 +305,7 @@ class ServerImpl final : public Server {
     member_.watch = watch_.get();
     member_.leases = leases_.get();
     member_.changer = changer_.get();
+    member_.space_alarm = space_alarm_.get();
     member_.metrics = metrics_.get();
   }
 
@@ -332,8 +338,6 @@ class ServerImpl final : public Server {
     }
 
     Maintenance::Options maintenance;
-    maintenance.member_id = data_.identity.member_id;
-    maintenance.quota_bytes = config_.quota_backend_bytes;
     maintenance.revisions_per_step = config_.compaction_batch_limit;
     maintenance.pause_between_steps = config_.compaction_sleep_interval;
     maintenance.auto_compaction_mode = config_.auto_compaction_mode;
@@ -341,7 +345,8 @@ class ServerImpl final : public Server {
                           ParseRetention(config_.auto_compaction_mode, config_.auto_compaction_retention));
     maintenance.request_timeout = RequestTimeout();
     maintenance_ = Maintenance::Start(maintenance, &Clock::Real(), data_.store.get(), data_.log.get(), node_.get(),
-                                      proposer_.get(), [this](absl::Status status) { fatal_(std::move(status)); });
+                                      proposer_.get(), space_alarm_.get(),
+                                      [this](absl::Status status) { fatal_(std::move(status)); });
 
     integrity_ = IntegrityChecker::Start({.member_id = data_.identity.member_id,
                                           .interval = config_.compact_hash_check_time,
@@ -466,6 +471,7 @@ class ServerImpl final : public Server {
   raft::MemberId leader_ = raft::kNobody;  // The raft thread's.
   Bootstrapped data_;
   std::unique_ptr<Proposer> proposer_;
+  std::unique_ptr<SpaceAlarm> space_alarm_;
   std::unique_ptr<WatchHub> watch_;
   std::unique_ptr<LeaseKeeper> leases_;
   std::unique_ptr<Applier> applier_;

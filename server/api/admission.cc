@@ -1,10 +1,9 @@
 #include "server/api/admission.h"
 
 #include <string_view>
-#include <utility>
 
-#include "base/log.h"
 #include "server/apply/request_check.h"
+#include "server/space_alarm.h"
 
 namespace keel::server {
 namespace {
@@ -70,25 +69,8 @@ absl::Status Admission::AdmitBytes(int64_t cost) {
   const int64_t in_use = member_->store->sizes().in_use_bytes;
   bytes_estimate_.store(in_use + cost, std::memory_order_relaxed);
   if (!QuotaExceeded(in_use, cost, quota)) return absl::OkStatus();
-  RaiseNoSpace();
+  member_->space_alarm->Raise();
   return NoSpaceError();
-}
-
-void Admission::RaiseNoSpace() {
-  for (const auto& alarm : member_->store->alarms()) {
-    if (alarm.memberid() == member_->member_id && alarm.alarm() == etcdserverpb::NOSPACE) return;
-  }
-  if (raising_.exchange(true)) return;
-  KEEL_LOG_WARN("database space exceeded, raising alarm",
-                {{"member", member_->name}, {"quota_bytes", QuotaLimit(member_->limits.quota_bytes)}});
-  command::Command command;
-  auto* alarm = command.mutable_alarm();
-  alarm->set_action(etcdserverpb::AlarmRequest::ACTIVATE);
-  alarm->set_memberid(member_->member_id);
-  alarm->set_alarm(etcdserverpb::NOSPACE);
-  // Whatever comes of it, the next refused write tries again if the alarm is still not there.
-  member_->proposer->Submit(std::move(command), member_->clock->Now() + member_->limits.request_timeout,
-                            [this](const absl::StatusOr<ApplyResult>&) { raising_.store(false); });
 }
 
 bool Admission::IsLearner() const {

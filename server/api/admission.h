@@ -31,7 +31,7 @@ class Admission {
   absl::Status Admit(const Call& call, CallClass call_class = CallClass::kOrdinary) const;
 
   // Before the validation of Put, Txn and LeaseGrant: do `cost` more bytes fit? kResourceExhausted when not; the
-  // member then also proposes its own NOSPACE alarm, unless it is raised or on its way.
+  // member then also raises its own NOSPACE alarm.
   absl::Status AdmitBytes(int64_t cost);
 
   // Looks up again what is too dear to look up per call: the bytes in use, whether this member is a learner, and
@@ -41,14 +41,12 @@ class Admission {
   void Stop() { stopped_.store(true, std::memory_order_release); }
 
  private:
-  void RaiseNoSpace();
   bool IsLearner() const;
 
   const Member* const member_;
   std::atomic<bool> stopped_{false};
   std::atomic<bool> learner_{false};
   std::atomic<bool> joining_{false};
-  std::atomic<bool> raising_{false};  // A NOSPACE proposal of ours is on its way.
   // Bytes in use as of the last look, plus what was admitted since. Apply checks exactly; this keeps what cannot fit
   // out of the log.
   std::atomic<int64_t> bytes_estimate_{0};

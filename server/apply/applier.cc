@@ -1,6 +1,5 @@
 #include "server/apply/applier.h"
 
-#include <atomic>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -70,7 +69,7 @@ class ApplierImpl final : public Applier {
     for (Completion& completion : completions) {
       proposer_->Complete(completion.request_id, std::move(completion.result));
     }
-    if (effects.over_quota) RaiseNoSpace();
+    if (effects.over_quota) options_.on_full();
     return absl::OkStatus();
   }
 
@@ -184,21 +183,6 @@ class ApplierImpl final : public Applier {
     return absl::OkStatus();
   }
 
-  // Tells everybody that this member is full. The alarm is replicated state like any other, hence a proposal.
-  void RaiseNoSpace() {
-    if (executor_.alarms().IsRaisedFor(options_.member_id, etcdserverpb::NOSPACE)) return;
-    if (raising_->exchange(true)) return;
-    KEEL_LOG_WARN("out of quota, raising the NOSPACE alarm", {{"quota-bytes", options_.quota_bytes}});
-    command::Command command;
-    etcdserverpb::AlarmRequest* alarm = command.mutable_alarm();
-    alarm->set_action(etcdserverpb::AlarmRequest::ACTIVATE);
-    alarm->set_memberid(options_.member_id);
-    alarm->set_alarm(etcdserverpb::NOSPACE);
-    // When it is lost, the next write over the quota tries again.
-    proposer_->Submit(std::move(command), options_.clock->Now() + options_.alarm_timeout,
-                      [raising = raising_](const absl::StatusOr<ApplyResult>& /*result*/) { raising->store(false); });
-  }
-
   const Options options_;
   storage::StateStore* const store_;
   Proposer* const proposer_;
@@ -210,8 +194,6 @@ class ApplierImpl final : public Applier {
   CommandExecutor executor_;
   uint64_t changing_ = 0;  // The request whose membership change is applied but for the leaving of its joint half.
   std::vector<char> arena_block_;
-  // Shared with the proposal's completion, which may come after this object's end.
-  const std::shared_ptr<std::atomic<bool>> raising_ = std::make_shared<std::atomic<bool>>(false);
 };
 
 }  // namespace

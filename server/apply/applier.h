@@ -7,8 +7,6 @@
 #include <memory>
 #include <string>
 
-#include "absl/time/time.h"
-#include "base/clock.h"
 #include "raft/state_machine.h"
 #include "server/lease/lease_keeper.h"
 #include "server/proposer.h"
@@ -23,10 +21,8 @@ class Applier : public raft::StateMachine {
     // Where a received snapshot waits to be installed; server/peer puts it there before Node::OfferSnapshot.
     std::string incoming_dir;
     int64_t quota_bytes = 0;  // Live bytes at which puts are refused; 0: 2 GiB, negative: none.
-    uint64_t member_id = 0;
-    // For the proposal that tells of a full member. The proposer's clock.
-    const Clock* clock = &Clock::Real();
-    absl::Duration alarm_timeout = absl::Seconds(7);
+    // A write was carried out that does not fit; everybody should be told. Apply thread, for every such write.
+    std::function<void()> on_full = [] {};
   };
 
   // Borrowed, all outlive it.

@@ -31,6 +31,7 @@
 #include "server/member.h"
 #include "server/member_changer.h"
 #include "server/metrics.h"
+#include "server/space_alarm.h"
 #include "tests/apply/fake_node.h"
 
 namespace keel::server {
@@ -142,11 +143,15 @@ class TestMember {
     const Clock* clock = &Clock::Real();
     const raft::MemberId id{kMemberId};
     proposer_ = Proposer::Create({.request_bytes_max = options.limits.request_bytes_max}, kMemberId, clock);
+    space_alarm_ = std::make_unique<SpaceAlarm>(
+        SpaceAlarm::Options{.member_id = kMemberId, .quota_bytes = options.limits.quota_bytes}, clock, store_.get(),
+        proposer_.get());
     hub_ = WatchHub::Create({}, store_.get(), clock);
     leases_ = LeaseKeeper::Create({.election_timeout = absl::Seconds(1)}, id, clock, store_.get());
-    applier_ = Applier::Create(
-        {.incoming_dir = dir_ / "incoming", .quota_bytes = options.limits.quota_bytes, .member_id = kMemberId},
-        store_.get(), proposer_.get(), hub_.get(), leases_.get());
+    applier_ = Applier::Create({.incoming_dir = dir_ / "incoming",
+                                .quota_bytes = options.limits.quota_bytes,
+                                .on_full = [this] { space_alarm_->Raise(); }},
+                               store_.get(), proposer_.get(), hub_.get(), leases_.get());
     node_ = std::make_unique<FakeNode>(applier_.get(), id, raft::Index{2});
     proposer_->Attach(node_.get());
     leases_->Attach(node_.get(), proposer_.get(), nullptr);
@@ -167,6 +172,7 @@ class TestMember {
                .watch = hub_.get(),
                .leases = leases_.get(),
                .changer = &changer_,
+               .space_alarm = space_alarm_.get(),
                .metrics = &metrics_};
     services_ = GrpcServices::Create(&member_, {.request_bytes_max = options.limits.request_bytes_max,
                                                 .election_timeout = options.election_timeout});
@@ -226,6 +232,7 @@ class TestMember {
   FakeChanger changer_;
   std::unique_ptr<storage::StateStore> store_;
   std::unique_ptr<Proposer> proposer_;
+  std::unique_ptr<SpaceAlarm> space_alarm_;
   std::unique_ptr<WatchHub> hub_;
   std::unique_ptr<LeaseKeeper> leases_;
   std::unique_ptr<Applier> applier_;

@@ -100,8 +100,6 @@ class OneMember {
     store_ = std::move(*opened);
     KEEL_CHECK_OK(store_->Bootstrap({.cluster_id = 7, .members = {{.id = 1, .name = "m1"}}}));
     options.applier.incoming_dir = dir_.path() + "/incoming";
-    options.applier.member_id = 1;
-    options.applier.clock = &clock_;
     proposer_ = Proposer::Create(options.proposer, 1, &clock_);
     watch_ = WatchHub::Create({}, store_.get(), &clock_);
     leases_ = LeaseKeeper::Create(options.leases, raft::MemberId{1}, &clock_, store_.get());

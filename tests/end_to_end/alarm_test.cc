@@ -53,7 +53,7 @@ class AlarmTest : public ClusterTest {
   }
 };
 
-TEST_F(AlarmTest, DISABLED_NoSpaceStopsPutsOnlyAndGoesByItselfWhenThereIsRoom) {
+TEST_F(AlarmTest, NoSpaceStopsPutsOnlyAndGoesByItselfWhenThereIsRoom) {
   StartCluster(3, {"--quota-backend-bytes=1000000"});
   auto client = Connect();
   const std::string value(20000, 'v');
