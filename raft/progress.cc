@@ -12,7 +12,7 @@ bool Progress::can_send() const {
     case State::kProbe:
       return !awaiting_ && pause_ticks_ == 0;
     case State::kReplicate:
-      return flights_.size() < options_->inflight_messages_max && flight_bytes_ < options_->inflight_bytes_max;
+      return flights_.size() < window_ && flight_bytes_ < options_->inflight_bytes_max;
     case State::kSnapshot:
       return false;
   }
@@ -41,6 +41,7 @@ bool Progress::OnAccepted(Index index, Index log_base) {
   while (!flights_.empty() && flights_.front().last <= index) {
     flight_bytes_ -= flights_.front().bytes;
     flights_.pop_front();
+    window_ = std::min(window_ + 1, options_->inflight_messages_max);
   }
   // Any answer that covers the probed prev settles the question, also one that is no news (the follower had it all).
   if (state_ == State::kProbe && (pause_ticks_ == 0 || advanced) && index + 1 >= next_) BecomeReplicate();
@@ -54,6 +55,7 @@ bool Progress::OnRejected(Index rejected, Index agree_at) {
   if (rejected <= match_) return false;
   if (state_ == State::kSnapshot) return false;
   if (state_ == State::kProbe && rejected + 1 != next_) return false;
+  if (state_ == State::kReplicate) window_ = 1;
   BecomeProbe(std::max(match_ + 1, std::min(rejected, agree_at + 1)));
   return true;
 }

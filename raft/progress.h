@@ -4,7 +4,9 @@
 //
 //   probe      where the logs part is unknown: one append at a time, then wait for its answer (or, should that be lost,
 //              for the answer to a heartbeat).
-//   replicate  `match` is known: appends are pipelined, `next` runs ahead, bounded by messages and bytes in flight.
+//   replicate  `match` is known: appends are pipelined, `next` runs ahead, bounded by messages and bytes in flight. One
+//              that is refused was lost or came out of order; then only one may be in flight, and one more with each
+//              that is acknowledged, lest every refusal of many send everything again.
 //   snapshot   the entries it needs are gone: nothing is sent until the snapshot has ended.
 //
 // `match` never goes back and `match < next` always (both: within one leadership). Owned by the leader's core.
@@ -25,7 +27,8 @@ class Progress {
   using State = FollowerStatus::State;
 
   // A fresh leader assumes that the follower has all it has itself (Raft §5.3).
-  Progress(const CoreOptions& options, Index next) : options_(&options), next_(next) {}
+  Progress(const CoreOptions& options, Index next)
+      : options_(&options), next_(next), window_(options.inflight_messages_max) {}
 
   State state() const { return state_; }
   Index match() const { return match_; }
@@ -58,6 +61,7 @@ class Progress {
   template <typename Sink>
   void DescribeTo(Sink& sink) const {
     sink(state_, match_, next_, awaiting_, pause_ticks_ > 0, moved_, want_empty, commit_sent, round_sent, round_echoed);
+    sink(window_);
     for (const Flight& flight : flights_) sink(flight.last);
     sink(leaves_at != 0);
   }
@@ -91,6 +95,7 @@ class Progress {
   bool awaiting_ = false;  // Probe: an answer is due.
   int pause_ticks_ = 0;    // Probe: nothing until they have passed.
   bool moved_ = false;     // Replicate: an append was acknowledged since the last heartbeat response.
+  size_t window_;          // Replicate: so many messages may be in flight.
   std::deque<Flight> flights_;
   size_t flight_bytes_ = 0;
 };

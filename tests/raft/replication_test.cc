@@ -284,6 +284,49 @@ TEST(RaftReplicationTest, InFlightMessagesAndBytesAreBounded) {
   }
 }
 
+// A network that holds many appends back and then delivers them in any order has all but a few refused. If each refusal
+// sent them all again, the next round would be as bad, and so on.
+TEST(RaftReplicationTest, ManyRefusalsDoNotSendEverythingManyTimes) {
+  CoreOptions options = RigOptions();
+  options.append_bytes_max = 1;
+  Rig rig(options, RigState(3));
+  rig.Lead();
+  rig.Ack(2, 1);
+  rig.Clear();
+  constexpr uint64_t kEntries = 300;
+  for (uint64_t i = 0; i < kEntries; ++i) ASSERT_TRUE(rig.Propose("x").ok());
+  std::vector<AppendRequest> arrives = rig.Sent<AppendRequest>(2);
+  ASSERT_EQ(arrives.size(), kEntries);
+  size_t messages = 0;
+  Index last(1);
+  while (!arrives.empty()) {
+    messages += arrives.size();
+    ASSERT_LT(messages, 10 * kEntries);
+    // Everything under way arrives, the newest first, and is answered; then that has arrived, in the same order.
+    std::vector<AppendResponse> answers;
+    for (auto append = arrives.rbegin(); append != arrives.rend(); ++append) {
+      const bool rejected = append->prev.index > last;
+      if (!rejected) last = std::max(last, append->prev.index + append->entries.size());
+      answers.push_back({.rejected = rejected,
+                         .index = rejected ? append->prev.index : append->prev.index + append->entries.size(),
+                         .hint = rejected ? EntryId{Term(1), last} : EntryId{},
+                         .read_round = 0});
+    }
+    rig.Clear();
+    for (const AppendResponse& answer : answers) ASSERT_TRUE(rig.Receive(2, 1, answer).ok());
+    arrives = rig.Sent<AppendRequest>(2);
+  }
+  EXPECT_EQ(rig.core.followers()[0].match, Index(kEntries + 1));
+  // In order again, there are soon as many in flight as before.
+  for (int i = 0; i < 30; ++i) ASSERT_TRUE(rig.Propose("x").ok());
+  EXPECT_LT(rig.core.followers()[0].next, Index(kEntries + 32));
+  while (rig.core.followers()[0].match < Index(kEntries + 31)) {
+    rig.Ack(2, rig.core.followers()[0].next.value() - 1);
+  }
+  for (int i = 0; i < 30; ++i) ASSERT_TRUE(rig.Propose("x").ok());
+  EXPECT_EQ(rig.core.followers()[0].next, Index(kEntries + 62));
+}
+
 TEST(RaftReplicationTest, EverythingQueuedTravelsInOneMessage) {
   Rig rig(3);
   rig.Lead();
