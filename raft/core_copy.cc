@@ -29,7 +29,7 @@ void Core::Impl::AppendFingerprint(std::string* out) const {
   Fingerprint sink(out);
   sink(term_, vote_, written_, durable_term_, data_loss_, memberships_, log_);
   // Of time, only what has come true: how long a timer has to run decides nothing before it ends.
-  sink(IsSticky(), DiskIsStalled(), ticks_ < hurry_until_);
+  sink(IsSticky(), DiskIsSlow(), DiskIsStalled(), ticks_ < hurry_until_);
   sink(role_.index());
   if (const auto* follower = std::get_if<FollowerRole>(&role_)) {
     sink(follower->leader);

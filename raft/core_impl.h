@@ -72,6 +72,8 @@ class Core::Impl {
   bool HardStateChanged() const { return term_ != written_.term || vote_ != written_.vote; }
   bool DiskIsBusy() const { return log_.has_unstable_written() || durable_term_ < written_.term; }
   bool DiskIsStalled() const { return DiskIsBusy() && ticks_ - disk_moved_at_ >= election_ticks(); }
+  // On the way there: time to hand over to somebody whose disk works.
+  bool DiskIsSlow() const { return DiskIsBusy() && 2 * (ticks_ - disk_moved_at_) >= election_ticks(); }
 
   // A leader was heard of within the minimum election timeout (Thesis §4.2.3).
   bool IsSticky() const;
@@ -118,6 +120,8 @@ class Core::Impl {
 
   void SendTimeoutNow(LeaderRole& leader);
   void TickTransfer(LeaderRole& leader);
+  // To whoever has made durable what this disk has not.
+  void HandOverForSlowDisk(LeaderRole& leader);
   void HandleTimeoutNow(MemberId from);
   void HandleForwardProposal(LeaderRole& leader, std::vector<Payload> payloads);
   // Gives what has waited for the end of a transfer to whoever leads now.

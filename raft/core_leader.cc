@@ -37,6 +37,7 @@ void Core::Impl::TickLeader(LeaderRole& leader) {
   }
   leader.tracker.DropLeavers(ticks_);
   for (auto& [id, progress] : leader.tracker.followers()) progress.Tick();
+  if (DiskIsSlow() && !leader.transfer && !KEEL_MUTANT(kStalledDiskLeads)) HandOverForSlowDisk(leader);
   TickTransfer(leader);
   MaybeLeaveJoint(leader);
   leader.flush = true;

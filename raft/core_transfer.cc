@@ -25,6 +25,20 @@ absl::Status Core::Impl::TransferLeadership(MemberId target) {
   return absl::OkStatus();
 }
 
+// To step down costs the group an election; to hand over, a round trip. Nobody is asked whose disk may be no better:
+// where all stall, as machines that share their storage do, the leadership would only go round.
+void Core::Impl::HandOverForSlowDisk(LeaderRole& leader) {
+  MemberId heir = kNobody;
+  Index most = log_.stable();
+  for (const auto& [id, progress] : leader.tracker.followers()) {
+    if (progress.match() <= most || !membership().IsVoter(id) || ticks_ - progress.heard_at >= election_ticks())
+      continue;
+    most = progress.match();
+    heir = id;
+  }
+  if (heir != kNobody) TransferLeadership(heir).IgnoreError();
+}
+
 void Core::Impl::SendTimeoutNow(LeaderRole& leader) {
   if (!leader.transfer || leader.transfer->asked) return;
   const Progress* progress = leader.tracker.Find(leader.transfer->target);

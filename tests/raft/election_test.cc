@@ -280,6 +280,42 @@ TEST(RaftElectionTest, LeaderWhoseDiskStallsStepsDownAndDoesNotStandAgain) {
   EXPECT_FALSE(rig.Sent<VoteRequest>(2).empty());
 }
 
+// An election costs everybody a timeout, a transfer a round trip.
+TEST(RaftElectionTest, LeaderWhoseDiskStallsHandsOverToWhoeverHasWrittenMore) {
+  Rig rig(3);
+  rig.Lead();
+  rig.Ack(2, 1);
+  rig.Ack(3, 1);
+  ASSERT_TRUE(rig.Propose("x").ok());  // Never durable here.
+  rig.Ack(3, 2);
+  rig.Tick(kElectionTicks / 2 - 1);
+  EXPECT_TRUE(rig.Sent<TimeoutNow>(3).empty());
+  rig.Tick();
+  EXPECT_FALSE(rig.Sent<TimeoutNow>(3).empty());
+  EXPECT_TRUE(rig.Sent<TimeoutNow>(2).empty());
+  EXPECT_EQ(rig.core.status().role, Role::kLeader);
+  ASSERT_TRUE(rig.Receive(3, 2, VoteRequest{.last = {Term(1), Index(2)}, .pre_vote = false, .transfer = true}).ok());
+  EXPECT_EQ(rig.core.status().role, Role::kFollower);
+}
+
+TEST(RaftElectionTest, LeaderHandsOverToNobodyWhoseDiskStallsLikeItsOwn) {
+  Rig rig(3);
+  rig.Lead();
+  rig.Ack(2, 1);
+  rig.Ack(3, 1);
+  ASSERT_TRUE(rig.Propose("x").ok());
+  for (int i = 1; i < kElectionTicks; ++i) {
+    rig.Tick();
+    ASSERT_TRUE(rig.Receive(2, 1, HeartbeatResponse{}).ok());
+  }
+  EXPECT_TRUE(rig.Sent<TimeoutNow>(2).empty());
+  EXPECT_TRUE(rig.Sent<TimeoutNow>(3).empty());
+  rig.Sync();  // It was only slow.
+  rig.Tick();
+  EXPECT_EQ(rig.core.status().role, Role::kLeader);
+  ASSERT_TRUE(rig.Propose("y").ok());
+}
+
 TEST(RaftElectionTest, LearnerNeverStands) {
   InitialState initial;
   initial.membership = {.voters = {MemberId(2), MemberId(3)}, .outgoing_voters = {}, .learners = {MemberId(1)}};
