@@ -140,17 +140,22 @@ bool InInterval(std::string_view key, std::string_view begin, std::string_view r
   return begin <= key && key < range_end;
 }
 
-// Walks the operations that will run, in order, and refuses what could not.
+// Walks the operations that will run and refuses what could not: first for every put, nested ones included, then for
+// every range, each time in order. Of several errors the one found first is the answer.
 class BranchChecker {
  public:
   BranchChecker(const ApplyBatch& batch, const Path& path) : batch_(batch), path_(path) {}
 
   absl::Status Check(const TxnRequest& txn) {
+    KEEL_RETURN_IF_ERROR(CheckPuts(txn));
+    next_ = 0;
+    return CheckRanges(txn);
+  }
+
+ private:
+  absl::Status CheckPuts(const TxnRequest& txn) {
     for (const RequestOp& op : Branch(txn, path_[next_++])) {
       switch (op.request_case()) {
-        case RequestOp::kRequestRange:
-          KEEL_RETURN_IF_ERROR(CheckRange(op.request_range()));
-          break;
         case RequestOp::kRequestPut:
           KEEL_RETURN_IF_ERROR(CheckPut(op.request_put()));
           break;
@@ -158,7 +163,9 @@ class BranchChecker {
           deletes_.push_back(&op.request_delete_range());
           break;
         case RequestOp::kRequestTxn:
-          KEEL_RETURN_IF_ERROR(Check(op.request_txn()));
+          KEEL_RETURN_IF_ERROR(CheckPuts(op.request_txn()));
+          break;
+        case RequestOp::kRequestRange:
           break;
         case RequestOp::REQUEST_NOT_SET:
           return KeyNotFound();
@@ -167,7 +174,14 @@ class BranchChecker {
     return absl::OkStatus();
   }
 
- private:
+  absl::Status CheckRanges(const TxnRequest& txn) {
+    for (const RequestOp& op : Branch(txn, path_[next_++])) {
+      if (op.has_request_range()) KEEL_RETURN_IF_ERROR(CheckRange(op.request_range()));
+      if (op.has_request_txn()) KEEL_RETURN_IF_ERROR(CheckRanges(op.request_txn()));
+    }
+    return absl::OkStatus();
+  }
+
   absl::Status CheckRange(const etcdserverpb::RangeRequest& range) const {
     if (range.revision() == 0) return absl::OkStatus();
     if (range.revision() > batch_.revision().value()) return FutureRevision();
@@ -176,15 +190,16 @@ class BranchChecker {
   }
 
   absl::Status CheckPut(const etcdserverpb::PutRequest& put) const {
-    if (put.lease() != 0 && !batch_.LeaseExists(storage::LeaseId{put.lease()})) return LeaseNotFound();
-    if (!put.ignore_value() && !put.ignore_lease()) return absl::OkStatus();
-    auto facts = batch_.Find(put.key());
-    if (!facts.ok()) return ReadFailed(facts.status());
-    if (!facts->has_value()) return KeyNotFound();
-    // The duplicate rules let some deletes stand before a put of a key they cover; then there is nothing to keep.
-    for (const etcdserverpb::DeleteRangeRequest* earlier : deletes_) {
-      if (InInterval(put.key(), earlier->key(), earlier->range_end())) return KeyNotFound();
+    if (put.ignore_value() || put.ignore_lease()) {
+      auto facts = batch_.Find(put.key());
+      if (!facts.ok()) return ReadFailed(facts.status());
+      if (!facts->has_value()) return KeyNotFound();
+      // The duplicate rules let some deletes stand before a put of a key they cover; then there is nothing to keep.
+      for (const etcdserverpb::DeleteRangeRequest* earlier : deletes_) {
+        if (InInterval(put.key(), earlier->key(), earlier->range_end())) return KeyNotFound();
+      }
     }
+    if (put.lease() != 0 && !batch_.LeaseExists(storage::LeaseId{put.lease()})) return LeaseNotFound();
     return absl::OkStatus();
   }
 

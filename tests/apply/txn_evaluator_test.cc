@@ -219,6 +219,34 @@ TEST_F(TxnEvaluatorTest, NestedComparesSeeTheStateBeforeTheWholeTxn) {
   EXPECT_FALSE(Has("wrong"));
 }
 
+// Of several errors it is always the same one: puts are looked at before ranges, and of a put the pair to keep before
+// the lease.
+TEST_F(TxnEvaluatorTest, PutsAreCheckedBeforeRangesAndWhatTheyKeepBeforeTheirLease) {
+  const struct {
+    const char* name;
+    const char* txn;
+    const char* text;
+  } cases[] = {
+      {"range, then put",
+       "success { request_range { key: 'k' revision: 99 } } success { request_put { key: 'k' lease: 77 } }",
+       "etcdserver: requested lease not found"},
+      {"range, then nested put",
+       "success { request_range { key: 'k' revision: 99 } } "
+       "success { request_txn { success { request_put { key: 'k' ignore_value: true } } } }",
+       "etcdserver: key not found"},
+      {"both of one put", "success { request_put { key: 'k' lease: 77 ignore_value: true } }",
+       "etcdserver: key not found"},
+      {"two puts, in order",
+       "success { request_put { key: 'k' lease: 77 } } success { request_put { key: 'l' ignore_lease: true } }",
+       "etcdserver: requested lease not found"},
+  };
+  for (const auto& c : cases) {
+    SCOPED_TRACE(c.name);
+    TxnResponse response;
+    EXPECT_EQ(std::string(Run(Parse(c.txn), &response).message()), c.text);
+  }
+}
+
 TEST_F(TxnEvaluatorTest, AnErrorInTheBranchTakenLeavesNoTrace) {
   Put("there", "v");  // Revision 2.
   Entry([](storage::ApplyBatch* batch) { KEEL_CHECK_OK(batch->Compact(storage::Revision{2})); });
