@@ -225,6 +225,8 @@ void WatchHubImpl::CancelCompacted(const std::shared_ptr<Watcher>& watcher, Revi
   canceled.set_canceled(true);
   canceled.set_compact_revision(compact.value());
   Remove(watcher);
+  // The client still cancels it and waits for the answer.
+  stream->state().compacted_ids.insert(watcher->spec->id);
   stream->queue().Push(std::move(canceled));
 }
 

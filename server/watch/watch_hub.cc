@@ -130,11 +130,11 @@ void WatchHubImpl::CreateWatcher(WatchStreamImpl* stream, const WatchCreateReque
   }
   if (!range_ok) return Refuse(stream, "mvcc: watcher range is empty");
   WatchStreamImpl::State& state = stream->state();
-  if (spec->id != 0 && state.watchers.contains(spec->id)) {
+  if (spec->id != 0 && state.IdInUse(spec->id)) {
     return Refuse(stream, "mvcc: duplicate watch ID provided on the WatchStream");
   }
   if (spec->id == 0) {
-    while (state.watchers.contains(state.next_automatic_id)) ++state.next_automatic_id;
+    while (state.IdInUse(state.next_automatic_id)) ++state.next_automatic_id;
     spec->id = state.next_automatic_id++;
   }
 
@@ -162,10 +162,13 @@ void WatchHubImpl::CreateWatcher(WatchStreamImpl* stream, const WatchCreateReque
 
 void WatchHubImpl::CancelWatcher(WatchStreamImpl* stream, int64_t watch_id) {
   absl::MutexLock lock(&mu_);
-  const auto found = stream->state().watchers.find(watch_id);
-  if (found == stream->state().watchers.end()) return;
-  const std::shared_ptr<Watcher> watcher = found->second;
-  Remove(watcher);
+  WatchStreamImpl::State& state = stream->state();
+  if (const auto found = state.watchers.find(watch_id); found != state.watchers.end()) {
+    const std::shared_ptr<Watcher> watcher = found->second;
+    Remove(watcher);
+  } else if (state.compacted_ids.erase(watch_id) == 0) {
+    return;  // Unknown.
+  }
   WatchResponse canceled = Answer(std::max(store_.current_revision(), published_), watch_id);
   canceled.set_canceled(true);
   stream->queue().Push(std::move(canceled));

@@ -7,6 +7,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/btree_map.h"
+#include "absl/container/btree_set.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "server/watch/stream_queue.h"
@@ -24,12 +25,15 @@ class WatchStreamImpl final : public WatchStream {
   struct State {
     uint64_t serial = 0;
     absl::btree_map<int64_t, std::shared_ptr<Watcher>> watchers;  // By watch id.
-    std::vector<std::shared_ptr<Watcher>> blocked;                // Those in State::kBlocked.
+    absl::btree_set<int64_t> compacted_ids;  // Of watchers cancelled by a compaction; taken until the client cancels.
+    std::vector<std::shared_ptr<Watcher>> blocked;  // Those in State::kBlocked.
     int64_t next_automatic_id = 0;
     // A progress request waits until everything up to here is published; 0: none.
     storage::Revision progress_target;
     int progress_watchers = 0;  // Asked for progress_notify.
     absl::Time next_tick = absl::InfiniteFuture();
+
+    bool IdInUse(int64_t id) const { return watchers.contains(id) || compacted_ids.contains(id); }
   };
 
   WatchStreamImpl(WatchHubImpl* hub, size_t buffer_bytes_max, std::function<void()> ready);

@@ -149,8 +149,26 @@ TEST_F(WatchHubTest, StartBelowTheCompactRevisionIsCreatedThenCancelled) {
   s->Create(WatchArgs{.key = "k", .start = 4}.Request());
   EXPECT_EQ(Text(s.Next()), "id=1 rev=6 created");
   EXPECT_EQ(Text(s.Next()), "id=1 rev=6 [PUT k=4 @4; PUT k=5 @5; PUT k=6 @6]");
-  s->Cancel(0);  // Unknown by now.
+}
+
+// Clients answer a cancellation by compaction with a cancellation of their own and wait for it to be confirmed. Until
+// then the id stays taken.
+TEST_F(WatchHubTest, AWatcherCancelledByCompactionIsStillCancelledOnceByItsClient) {
+  Open();
+  for (int i = 2; i <= 6; ++i) Put("k", absl::StrCat(i));
+  store_.Compact(4);
+  StreamReader s(hub_.get());
+  s->Create(WatchArgs{.key = "k", .start = 3, .id = 7}.Request());
+  EXPECT_EQ(Text(s.Next()), "id=7 rev=6 created");
+  EXPECT_EQ(Text(s.Next()), "id=7 rev=0 canceled compact=4");
+  s->Create(WatchArgs{.key = "k", .id = 7}.Request());
+  EXPECT_EQ(Text(s.Next()), "id=-1 rev=6 created canceled reason=mvcc: duplicate watch ID provided on the WatchStream");
+  s->Cancel(7);
+  EXPECT_EQ(Text(s.TryNext()), "id=7 rev=6 canceled");
+  s->Cancel(7);  // Unknown by now.
   EXPECT_EQ(Text(s.TryNext()), "nothing");
+  s->Create(WatchArgs{.key = "k", .id = 7}.Request());
+  EXPECT_EQ(Text(s.TryNext()), "id=7 rev=6 created");
 }
 
 // A client that has written a revision and then watches "from now" must not be told of its own write, although the
