@@ -10,7 +10,7 @@ void LeaseHandlers::LeaseGrant(const Call& call, const etcdserverpb::LeaseGrantR
                                etcdserverpb::LeaseGrantResponse* response, Done done) {
   if (auto status = base_->admission->Admit(call); !status.ok()) return done(std::move(status));
   if (auto status = base_->admission->AdmitBytes(QuotaCost(request)); !status.ok()) return done(std::move(status));
-  if (auto status = CheckLeaseGrant(request); !status.ok()) return done(std::move(status));
+  // The TTL is checked when the command is applied: an alarm comes first.
   command::Command command;
   *command.mutable_lease_grant() = request;
   {

@@ -11,9 +11,10 @@
 namespace keel::server {
 namespace {
 
-// One line of StatusResponse.errors, as the protobuf text format of an AlarmMember has it.
+// One line of StatusResponse.errors, as the protobuf text format of an AlarmMember has it: what is zero is left out.
 std::string AlarmLine(const etcdserverpb::AlarmMember& alarm) {
-  return absl::StrCat("memberID:", alarm.memberid(), " alarm:", etcdserverpb::AlarmType_Name(alarm.alarm()), " ");
+  const std::string member = alarm.memberid() == 0 ? "" : absl::StrCat("memberID:", alarm.memberid(), " ");
+  return absl::StrCat(member, "alarm:", etcdserverpb::AlarmType_Name(alarm.alarm()), " ");
 }
 
 absl::Status NotLeader() { return absl::FailedPreconditionError("etcdserver: not leader"); }

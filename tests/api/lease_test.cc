@@ -39,6 +39,19 @@ TEST(LeaseTest, GrantChoosesIdAndRaisesTheTtl) {
               Fails(StatusCode::OUT_OF_RANGE, "etcdserver: too large lease TTL"));
 }
 
+TEST(LeaseTest, AnAlarmComesBeforeWhatIsWrongWithTheTtl) {
+  TestMember member;
+  Context context;
+  etcdserverpb::AlarmRequest alarm;
+  alarm.set_action(etcdserverpb::AlarmRequest::ACTIVATE);
+  alarm.set_alarm(etcdserverpb::NOSPACE);
+  etcdserverpb::AlarmResponse raised;
+  ASSERT_THAT(member.maintenance().Alarm(&context, alarm, &raised), Succeeds());
+  etcdserverpb::LeaseGrantResponse response;
+  EXPECT_THAT(Grant(&member, 0, 9'000'000'001, &response),
+              Fails(StatusCode::RESOURCE_EXHAUSTED, "etcdserver: mvcc: database space exceeded"));
+}
+
 TEST(LeaseTest, RevokeDeletesTheKeysInOneRevision) {
   TestMember member;
   const int64_t lease = MustGrant(&member);

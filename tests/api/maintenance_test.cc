@@ -100,12 +100,14 @@ TEST(MaintenanceTest, StatusListsWhatIsWrong) {
   TestMember member;
   etcdserverpb::AlarmResponse alarm;
   ASSERT_THAT(Alarm(&member, AlarmRequest::ACTIVATE, etcdserverpb::CORRUPT, 5, &alarm), Succeeds());
+  ASSERT_THAT(Alarm(&member, AlarmRequest::ACTIVATE, etcdserverpb::NOSPACE, 0, &alarm), Succeeds());
   member.node().SetLeader(raft::kNobody, raft::Term{1});
   Context context;
   etcdserverpb::StatusResponse response;
   ASSERT_THAT(member.maintenance().Status(&context, {}, &response), Succeeds());
   EXPECT_EQ(response.leader(), 0u);
-  EXPECT_THAT(response.errors(), testing::ElementsAre("etcdserver: no leader", "memberID:5 alarm:CORRUPT "));
+  EXPECT_THAT(response.errors(),
+              testing::UnorderedElementsAre("etcdserver: no leader", "memberID:5 alarm:CORRUPT ", "alarm:NOSPACE "));
 }
 
 TEST(MaintenanceTest, AlarmsAreRaisedListedAndDisarmed) {
