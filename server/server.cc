@@ -24,6 +24,7 @@
 #include "server/apply/applier.h"
 #include "server/attribute_publisher.h"
 #include "server/bootstrap.h"
+#include "server/gateway/gateway.h"
 #include "server/http/client_listener.h"
 #include "server/http/http_handler.h"
 #include "server/http/listen_socket.h"
@@ -48,6 +49,7 @@ constexpr absl::Duration kDrain = absl::Milliseconds(300);
 constexpr absl::Duration kFarewell = absl::Milliseconds(400);
 // What a client may receive beyond the largest request (rpc.md section 4.1); larger watch responses are split.
 constexpr size_t kGrpcOverheadBytes = 512u << 10;
+constexpr size_t kHttpOverheadBytes = 64u << 10;
 constexpr int64_t kQuotaWarnBytes = int64_t{8} << 30;
 constexpr size_t kRequestWarnBytes = 10u << 20;
 
@@ -89,6 +91,11 @@ absl::Status ProbeListen(const std::vector<Url>& urls) {
   return absl::OkStatus();
 }
 
+// The largest request that gRPC takes, as JSON: bytes become a third longer, and the names take their place.
+size_t HttpBodyBytesMax(const Config& config) {
+  return (config.max_request_bytes + kGrpcOverheadBytes) / 3 * 4 + kHttpOverheadBytes;
+}
+
 class SyncTimes final : public storage::RaftLogObserver {
  public:
   explicit SyncTimes(Metrics* metrics) : metrics_(*metrics) {}
@@ -120,7 +127,8 @@ class ServerImpl final : public Server {
   absl::Status Start() {
     KEEL_RETURN_IF_ERROR(config_.Validate());
     LogStart(config_);
-    KEEL_ASSIGN_OR_RETURN(listener_, ClientListener::Bind({.listen = config_.listen_client_urls}));
+    KEEL_ASSIGN_OR_RETURN(listener_, ClientListener::Bind({.listen = config_.listen_client_urls,
+                                                           .http_body_bytes_max = HttpBodyBytesMax(config_)}));
     KEEL_ASSIGN_OR_RETURN(metrics_listener_, ClientListener::Bind({.listen = config_.listen_metrics_urls}));
     KEEL_RETURN_IF_ERROR(ProbeListen(config_.listen_peer_urls));
     KEEL_ASSIGN_OR_RETURN(data_, Bootstrap(config_, &sync_times_));
@@ -164,6 +172,7 @@ class ServerImpl final : public Server {
     if (maintenance_ != nullptr) maintenance_->Stop();
     if (listener_ != nullptr) listener_->Stop();
     if (metrics_listener_ != nullptr) metrics_listener_->Stop();
+    if (gateway_ != nullptr) gateway_->Stop();
     StopServing();
     if (peers_ != nullptr) peers_->Stop();
     if (data_.store != nullptr) {
@@ -318,7 +327,6 @@ class ServerImpl final : public Server {
       return Metrics::Refusals{.connections = peers_->refused_callers(),
                                .messages = peers_->refused_messages() + node_->status().refused_messages};
     });
-    http_ = HttpHandler::Create(&member_);
     services_ = GrpcServices::Create(&member_, {.request_bytes_max = config_.max_request_bytes,
                                                 .concurrent_streams_max = config_.max_concurrent_streams,
                                                 .keepalive_min_time = config_.grpc_keepalive_min_time,
@@ -330,6 +338,11 @@ class ServerImpl final : public Server {
     listener_->AttachGrpc(&builder);
     grpc_ = builder.BuildAndStart();
     if (grpc_ == nullptr) return absl::InternalError("the gRPC server did not start");
+    grpc::ChannelArguments unlimited;
+    unlimited.SetMaxReceiveMessageSize(-1);
+    unlimited.SetMaxSendMessageSize(-1);
+    gateway_ = Gateway::Create({.channel = grpc_->InProcessChannel(unlimited)});
+    http_ = HttpHandler::Create(&member_, HttpScope::kClient, gateway_.get());
     listener_->Start(http_.get());
     metrics_http_ = HttpHandler::Create(&member_, HttpScope::kMetrics);
     metrics_listener_->Start(metrics_http_.get());
@@ -480,6 +493,7 @@ class ServerImpl final : public Server {
   std::unique_ptr<raft::Node> node_;
   std::unique_ptr<MemberChanger> changer_;
   Member member_;
+  std::unique_ptr<Gateway> gateway_;
   std::unique_ptr<HttpHandler> http_;
   std::unique_ptr<HttpHandler> metrics_http_;
   std::unique_ptr<ClientListener> listener_;

@@ -23,11 +23,16 @@ class ClientListener {
   struct Options {
     std::vector<Url> listen;  // --listen-client-urls
     size_t http_body_bytes_max = 2u << 20;
+    // Of all requests that are being read or answered, the small ones not counted. Beyond it a request is refused with
+    // 503 before its body is read.
+    size_t http_bodies_bytes_max = 256u << 20;
     size_t http_header_bytes_max = 64u << 10;
     absl::Duration first_bytes_timeout = absl::Seconds(10);   // A connection that says nothing is closed.
     absl::Duration http_request_timeout = absl::Seconds(30);  // From the first byte of a request to its last.
-    absl::Duration http_write_timeout = absl::Seconds(30);    // For a response to be taken.
-    absl::Duration http_idle_timeout = absl::Minutes(5);      // Between two requests.
+    // For a response, or one piece of a stream, to be taken; a second more for every 64 KiB of it.
+    absl::Duration http_write_timeout = absl::Seconds(30);
+    absl::Duration http_stream_write_timeout = absl::Minutes(5);
+    absl::Duration http_idle_timeout = absl::Minutes(5);  // Between two requests.
     // Undecided and HTTP connections at once. Beside it, connections of any kind are closed at once when fewer than 150
     // descriptors are left to the process, so that the log and the peers can always open theirs.
     size_t connections_max = 10000;

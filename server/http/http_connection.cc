@@ -2,10 +2,15 @@
 
 #include <algorithm>
 #include <boost/asio/buffer.hpp>
+#include <boost/asio/write.hpp>
 #include <boost/beast/http/read.hpp>
 #include <boost/beast/http/write.hpp>
 #include <chrono>
+#include <sstream>
+#include <utility>
 
+#include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 
 namespace keel::server {
@@ -19,6 +24,12 @@ namespace http = boost::beast::http;
 constexpr std::string_view kHttp2Preface = "PRI * HTTP/2.0";
 
 constexpr auto kLinger = std::chrono::milliseconds(500);
+constexpr size_t kSmallBody = 16u << 10;
+constexpr size_t kReadAhead = 16u << 10;
+constexpr size_t kSlowestBytesPerSecond = 64u << 10;
+constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
+constexpr std::string_view kLineEnd = "\r\n";
+constexpr std::string_view kLastChunk = "0\r\n\r\n";
 
 std::string_view Bytes(const beast::flat_buffer& buffer) {
   return {static_cast<const char*>(buffer.data().data()), buffer.size()};
@@ -30,6 +41,16 @@ std::string ToString(beast::string_view text) { return std::string(text.data(), 
 bool IsBadRequest(boost::system::error_code error) {
   return error.category() == http::make_error_code(http::error::bad_method).category() &&
          error != http::error::end_of_stream && error != http::error::partial_message;
+}
+
+int StatusOf(boost::system::error_code error) {
+  if (error == http::error::header_limit) return 431;
+  return error == http::error::body_limit ? 413 : 400;
+}
+
+std::string ReasonOf(unsigned status) {
+  if (status == 499) return "Client Closed Request";  // No standard one, and so unknown to the library.
+  return ToString(http::obsolete_reason(static_cast<http::status>(status)));
 }
 
 HttpRequest ToRequest(http::request<http::string_body> message) {
@@ -48,8 +69,38 @@ HttpRequest ToRequest(http::request<http::string_body> message) {
 
 }  // namespace
 
-HttpConnection::HttpConnection(Socket socket, const Context* context)
+class HttpConnection::Caller final : public HttpCaller {
+ public:
+  void OnGone(std::function<void()> gone) override {
+    {
+      absl::MutexLock lock(&mu_);
+      if (!left_) {
+        gone_ = std::move(gone);
+        return;
+      }
+    }
+    gone();
+  }
+  void Leave() {
+    std::function<void()> gone;
+    {
+      absl::MutexLock lock(&mu_);
+      left_ = true;
+      gone = std::exchange(gone_, nullptr);
+    }
+    if (gone) gone();
+  }
+
+ private:
+  absl::Mutex mu_;
+  bool left_ ABSL_GUARDED_BY(mu_) = false;
+  std::function<void()> gone_ ABSL_GUARDED_BY(mu_);
+};
+
+HttpConnection::HttpConnection(Socket socket, Context* context)
     : context_(*context), stream_(std::move(socket)), buffer_(context->options.http_header_bytes_max + (64u << 10)) {}
+
+HttpConnection::~HttpConnection() = default;
 
 void HttpConnection::Start() {
   stream_.expires_after(absl::ToChronoNanoseconds(context_.options.first_bytes_timeout));
@@ -59,6 +110,8 @@ void HttpConnection::Start() {
 void HttpConnection::Close() {
   if (closed_) return;
   closed_ = true;
+  ReleaseBody();
+  if (caller_ != nullptr) caller_->Leave();
   stream_.close();
   context_.closed(this);
 }
@@ -107,19 +160,54 @@ void HttpConnection::ReadRequest() {
   parser_.emplace();
   parser_->header_limit(static_cast<uint32_t>(context_.options.http_header_bytes_max));
   parser_->body_limit(context_.options.http_body_bytes_max);
+  http::async_read_header(
+      stream_, buffer_, *parser_,
+      [self = shared_from_this()](boost::system::error_code error, size_t) { self->OnHeader(error); });
+}
+
+void HttpConnection::OnHeader(boost::system::error_code error) {
+  if (closed_) return;
+  if (error) return IsBadRequest(error) ? RefuseRequest(StatusOf(error)) : Close();
+  // A body of unknown length may become as large as one may be.
+  const auto length = parser_->content_length();
+  const size_t bytes = length ? static_cast<size_t>(*length)
+                              : (parser_->is_done() ? 0 : static_cast<size_t>(context_.options.http_body_bytes_max));
+  if (bytes > kSmallBody) {
+    if (context_.body_bytes + bytes > context_.options.http_bodies_bytes_max) return RefuseRequest(503);
+    body_bytes_ = bytes;
+    context_.body_bytes += bytes;
+  }
+  const bool waits = parser_->get().version() >= 11 && !parser_->is_done() && buffer_.size() == 0 &&
+                     beast::iequals(parser_->get()[http::field::expect], "100-continue");
+  waits ? InviteBody() : ReadBody();
+}
+
+// A client that asked whether its body is welcome waits a while before it sends it anyway.
+void HttpConnection::InviteBody() {
+  asio::async_write(stream_, asio::buffer(kContinue.data(), kContinue.size()),
+                    [self = shared_from_this()](boost::system::error_code error, size_t) {
+                      if (error || self->closed_) return self->Close();
+                      self->ReadBody();
+                    });
+}
+
+void HttpConnection::ReadBody() {
   http::async_read(stream_, buffer_, *parser_,
                    [self = shared_from_this()](boost::system::error_code error, size_t) { self->OnRequest(error); });
 }
 
 void HttpConnection::OnRequest(boost::system::error_code error) {
   if (closed_) return;
-  if (error) return IsBadRequest(error) ? RefuseRequest(error) : Close();
+  if (error) return IsBadRequest(error) ? RefuseRequest(StatusOf(error)) : Close();
   stream_.expires_never();
   version_ = parser_->get().version();
   head_ = parser_->get().method() == http::verb::head;
   keep_alive_ = parser_->get().keep_alive();
   HttpRequest request = ToRequest(parser_->release());
   parser_.reset();
+  caller_ = std::make_shared<Caller>();
+  request.caller = caller_;
+  WatchForLeaving();
   // The answer may come from any thread and after this connection, or its listener, has ended.
   context_.handler->Handle(std::move(request), [post = context_.post, weak = weak_from_this()](HttpResponse response) {
     auto shared = std::make_shared<HttpResponse>(std::move(response));
@@ -129,45 +217,120 @@ void HttpConnection::OnRequest(boost::system::error_code error) {
   });
 }
 
-void HttpConnection::RefuseRequest(boost::system::error_code error) {
+void HttpConnection::RefuseRequest(int status) {
   version_ = 11;
   head_ = false;
   keep_alive_ = false;
-  HttpResponse response{.status = 400, .headers = {{"Content-Type", "text/plain; charset=utf-8"}}};
-  if (error == http::error::header_limit) {
-    response.status = 431;
-  } else if (error == http::error::body_limit) {
-    response.status = 413;
+  Respond({.status = status,
+           .headers = {{"Content-Type", "text/plain; charset=utf-8"}},
+           .body = std::to_string(status) + " " + ReasonOf(static_cast<unsigned>(status))});
+}
+
+void HttpConnection::WatchForLeaving() {
+  // A client that has sent much ahead is not watched any more: what it sends is not to gather here.
+  if (buffer_.size() >= kReadAhead) return;
+  watching_ = true;
+  stream_.async_read_some(
+      buffer_.prepare(4096),
+      [self = shared_from_this()](boost::system::error_code error, size_t bytes) { self->OnWatched(error, bytes); });
+}
+
+void HttpConnection::OnWatched(boost::system::error_code error, size_t bytes) {
+  watching_ = false;
+  if (closed_) return;
+  buffer_.commit(bytes);
+  const bool stopped = error == asio::error::operation_aborted;
+  if (error && !stopped) {
+    client_gone_ = true;
+    if (caller_ != nullptr) caller_->Leave();
   }
-  response.body = std::to_string(response.status) + " " +
-                  ToString(http::obsolete_reason(static_cast<http::status>(response.status)));
-  Respond(std::move(response));
+  if (after_watching_ != nullptr) {
+    if (client_gone_) return Close();
+    return (this->*std::exchange(after_watching_, nullptr))();
+  }
+  if (!error) WatchForLeaving();
+}
+
+void HttpConnection::StopWatching(void (HttpConnection::*then)()) {
+  if (client_gone_) return Close();
+  if (!watching_) return (this->*then)();
+  after_watching_ = then;
+  stream_.cancel();
 }
 
 void HttpConnection::Respond(HttpResponse response) {
   if (closed_) return;
-  response_ = {};
-  response_.version(version_);
-  response_.result(static_cast<unsigned>(response.status));
-  for (const auto& [name, value] : response.headers) response_.set(name, value);
-  response_.keep_alive(keep_alive_);
-  response_.body() = std::move(response.body);
-  response_.content_length(response_.body().size());
-  stream_.expires_after(absl::ToChronoNanoseconds(context_.options.http_write_timeout));
-  serializer_.emplace(response_);
-  auto done = [self = shared_from_this()](boost::system::error_code error, size_t) { self->OnResponded(error); };
-  if (head_) {
-    http::async_write_header(stream_, *serializer_, std::move(done));
-  } else {
-    http::async_write(stream_, *serializer_, std::move(done));
+  ReleaseBody();
+  rest_ = std::move(response.rest);
+  chunked_ = rest_ != nullptr && version_ >= 11;
+  if (rest_ != nullptr && !chunked_) keep_alive_ = false;  // The end of the connection is the end of the answer.
+
+  http::response<http::string_body> head;
+  head.version(version_);
+  head.result(static_cast<unsigned>(response.status));
+  head.reason(ReasonOf(static_cast<unsigned>(response.status)));
+  for (const auto& [name, value] : response.headers) head.set(name, value);
+  head.keep_alive(keep_alive_);
+  if (chunked_) {
+    head.chunked(true);
+  } else if (rest_ == nullptr) {
+    head.content_length(response.body.size());
   }
+  std::ostringstream text;
+  text << head.base();
+  head_text_ = text.str();
+  body_text_ = head_ ? std::string() : std::move(response.body);
+  if (head_) rest_ = nullptr;
+  out_ = {asio::buffer(head_text_), asio::buffer(body_text_), asio::const_buffer()};
+  Write(context_.options.http_write_timeout,
+        rest_ == nullptr ? &HttpConnection::OnResponded : &HttpConnection::NextPiece);
 }
 
-void HttpConnection::OnResponded(boost::system::error_code error) {
-  if (error || closed_) return Close();
-  if (keep_alive_) return AwaitRequest();
-  // What the client still sends is read and dropped for a moment: closing over unread bytes would reset the connection,
-  // and the client might never see the answer.
+void HttpConnection::NextPiece() {
+  rest_->Next([post = context_.post, weak = weak_from_this()](std::optional<std::string> piece) {
+    auto shared = std::make_shared<std::optional<std::string>>(std::move(piece));
+    post([weak, shared] {
+      if (auto self = weak.lock()) self->OnPiece(std::move(*shared));
+    });
+  });
+}
+
+void HttpConnection::OnPiece(std::optional<std::string> piece) {
+  if (closed_) return;
+  if (!piece.has_value()) {
+    rest_ = nullptr;
+    if (!chunked_) return OnResponded();
+    out_ = {asio::buffer(kLastChunk.data(), kLastChunk.size()), asio::const_buffer(), asio::const_buffer()};
+    return Write(context_.options.http_write_timeout, &HttpConnection::OnResponded);
+  }
+  body_text_ = *std::move(piece);
+  if (chunked_) {
+    chunk_head_ = absl::StrCat(absl::Hex(body_text_.size()), "\r\n");
+    out_ = {asio::buffer(chunk_head_), asio::buffer(body_text_), asio::buffer(kLineEnd.data(), kLineEnd.size())};
+  } else {
+    out_ = {asio::buffer(body_text_), asio::const_buffer(), asio::const_buffer()};
+  }
+  Write(context_.options.http_stream_write_timeout, &HttpConnection::NextPiece);
+}
+
+void HttpConnection::Write(absl::Duration timeout, void (HttpConnection::*then)()) {
+  timeout += absl::Seconds(static_cast<int64_t>(asio::buffer_size(out_) / kSlowestBytesPerSecond));
+  stream_.expires_after(absl::ToChronoNanoseconds(timeout));
+  asio::async_write(stream_, out_, [self = shared_from_this(), then](boost::system::error_code error, size_t) {
+    if (error || self->closed_) return self->Close();
+    self->body_text_ = std::string();
+    (self.get()->*then)();
+  });
+}
+
+void HttpConnection::OnResponded() {
+  caller_ = nullptr;
+  StopWatching(keep_alive_ ? &HttpConnection::AwaitRequest : &HttpConnection::Linger);
+}
+
+// What the client still sends is read and dropped for a moment: closing over unread bytes would reset the connection,
+// and the client might never see the answer.
+void HttpConnection::Linger() {
   boost::system::error_code ignored;
   stream_.socket().shutdown(Socket::shutdown_send, ignored);
   stream_.expires_after(kLinger);
@@ -180,6 +343,11 @@ void HttpConnection::Drain() {
     if (error || self->closed_) return self->Close();
     self->Drain();
   });
+}
+
+void HttpConnection::ReleaseBody() {
+  context_.body_bytes -= body_bytes_;
+  body_bytes_ = 0;
 }
 
 }  // namespace keel::server

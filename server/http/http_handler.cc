@@ -1,5 +1,6 @@
 #include "server/http/http_handler.h"
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/version.h"
 #include "server/http/health.h"
@@ -40,23 +41,27 @@ using Done = absl::AnyInvocable<void(HttpResponse)>;
 
 class HttpHandlerImpl final : public HttpHandler {
  public:
-  HttpHandlerImpl(const Member* member, HttpScope scope) : member_(*member), scope_(scope), health_(member) {}
+  HttpHandlerImpl(const Member* member, HttpScope scope, HttpHandler* gateway)
+      : member_(*member), scope_(scope), gateway_(gateway), health_(member) {}
 
   void Handle(HttpRequest request, Done done) override {
     if (scope_ == HttpScope::kClient) {
-      HandleForClients(
-          request, [done = std::move(done)](HttpResponse response) mutable { done(WithCors(std::move(response))); });
+      HandleForClients(std::move(request), [done = std::move(done)](HttpResponse response) mutable {
+        done(WithCors(std::move(response)));
+      });
     } else if (!HandleForMetrics(request, &done)) {
       done(NotFound());
     }
   }
 
  private:
-  void HandleForClients(const HttpRequest& request, Done done) {
+  void HandleForClients(HttpRequest request, Done done) {
     if (request.method == "OPTIONS") {
       done({.status = 200});
     } else if (request.path == "/version") {
       if (!RefusedMethod(request, &done)) done(Version());
+    } else if (gateway_ != nullptr && IsGatewayPath(request.path)) {
+      gateway_->Handle(std::move(request), std::move(done));
     } else if (!HandleForMetrics(request, &done)) {
       done(NotFound());
     }
@@ -86,6 +91,10 @@ class HttpHandlerImpl final : public HttpHandler {
     if (request.method == "GET") return false;
     (*done)(MethodNotAllowed());
     return true;
+  }
+
+  static bool IsGatewayPath(absl::string_view path) {
+    return absl::StartsWith(path, "/v3/") || absl::StartsWith(path, "/v3beta/");
   }
 
   static bool IsProbePath(const std::string& path, absl::string_view root) {
@@ -136,13 +145,14 @@ class HttpHandlerImpl final : public HttpHandler {
 
   const Member& member_;
   const HttpScope scope_;
+  HttpHandler* const gateway_;
   HealthChecks health_;
 };
 
 }  // namespace
 
-std::unique_ptr<HttpHandler> HttpHandler::Create(const Member* member, HttpScope scope) {
-  return std::make_unique<HttpHandlerImpl>(member, scope);
+std::unique_ptr<HttpHandler> HttpHandler::Create(const Member* member, HttpScope scope, HttpHandler* gateway) {
+  return std::make_unique<HttpHandlerImpl>(member, scope, gateway);
 }
 
 }  // namespace keel::server

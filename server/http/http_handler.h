@@ -1,11 +1,13 @@
 #pragma once
 
 // The plain HTTP side of the client port and of the metrics port: /health, /livez, /readyz, /version, /metrics
-// (operations.md section 2). The JSON gateway takes its place here later.
+// (operations.md section 2), and the way to the JSON gateway.
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/functional/any_invocable.h"
@@ -13,18 +15,39 @@
 
 namespace keel::server {
 
+// Who asked, as far as an answer that takes long needs to know. Thread-safe.
+class HttpCaller {
+ public:
+  // Runs `gone` once when the client has gone, on the thread that notices; at once when it has already. One at a time.
+  virtual void OnGone(std::function<void()> gone) = 0;
+
+ protected:
+  ~HttpCaller() = default;
+};
+
+// An answer that comes in pieces.
+class HttpStream {
+ public:
+  virtual ~HttpStream() = default;
+  // `piece` is called once with the next one, on any thread, perhaps before this returns; with nothing at the end. Not
+  // to be called again before that. A client that goes is told through HttpCaller.
+  virtual void Next(absl::AnyInvocable<void(std::optional<std::string>)> piece) = 0;
+};
+
 struct HttpRequest {
   std::string method;
   std::string path;   // Without the query.
   std::string query;  // Without '?'.
   std::vector<std::pair<std::string, std::string>> headers;
   std::string body;
+  std::shared_ptr<HttpCaller> caller;  // Null: nobody will tell.
 };
 
 struct HttpResponse {
   int status = 200;
   std::vector<std::pair<std::string, std::string>> headers;
   std::string body;
+  std::shared_ptr<HttpStream> rest;  // Instead of a body.
 };
 
 enum class HttpScope {
@@ -35,7 +58,9 @@ enum class HttpScope {
 // Thread-safe.
 class HttpHandler {
  public:
-  static std::unique_ptr<HttpHandler> Create(const Member* member, HttpScope scope = HttpScope::kClient);
+  // `gateway` answers below /v3/ on the client port; null: there is nothing there. Both outlive the handler.
+  static std::unique_ptr<HttpHandler> Create(const Member* member, HttpScope scope = HttpScope::kClient,
+                                             HttpHandler* gateway = nullptr);
   virtual ~HttpHandler() = default;
   // `done` is called once, on any thread.
   virtual void Handle(HttpRequest request, absl::AnyInvocable<void(HttpResponse)> done) = 0;
