@@ -22,6 +22,7 @@
 
 #include "CLI/CLI.hpp"
 #include "absl/strings/str_format.h"
+#include "absl/synchronization/mutex.h"
 #include "base/check.h"
 #include "base/random.h"
 #include "meter.h"
@@ -284,6 +285,7 @@ void ReportCompaction(const Options& options, StateStore* store) {
 }
 
 int Main(int argc, char** argv) {
+  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);  // As members do.
   Options options;
   CLI::App app("What the keyspace of one member costs, without network or consensus.");
   app.add_option("--keys", options.keys, "keys of 31 bytes")->capture_default_str();

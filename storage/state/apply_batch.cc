@@ -385,12 +385,13 @@ absl::StatusOr<std::vector<RevisionEventsPtr>> ApplyBatch::Impl::Commit() {
     failed_->store(true);
     return status;
   }
-  for (const auto& [change, record] : records_) generation_->cache().Insert(change, record);
-  Publish();
+  const size_t changes = records_.size();
+  generation_->cache().Append(std::move(records_));
+  Publish(changes);
   return std::move(events_);
 }
 
-void ApplyBatch::Impl::Publish() {
+void ApplyBatch::Impl::Publish(size_t changes) {
   // An entry that is newer than a reader's point leads it to the older records, so the index may run ahead of the
   // point; and no lock is held for longer than some dozens of entries take.
   constexpr size_t kSetAtOnce = 64;
@@ -405,7 +406,7 @@ void ApplyBatch::Impl::Publish() {
   PublishedState& state = generation_->published;
   state.point = point_;
   state.stored_bytes += stored_bytes_;
-  state.changes_since_index += static_cast<int64_t>(records_.size());
+  state.changes_since_index += static_cast<int64_t>(changes);
   // Detach, then change the leases, then attach: a lease may have been revoked and granted anew in between.
   for (const auto& [key, change] : keys_) {
     if (change.committed_lease.value() != 0) state.leases.Move(key, change.committed_lease, LeaseId(0));

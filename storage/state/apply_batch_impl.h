@@ -85,8 +85,9 @@ class ApplyBatch::Impl final : public VersionSource {
   void Hash(char kind, std::string_view first, std::string_view second = {});
   // Attached keys, ascending, this batch's changes included.
   std::vector<std::string> KeysOf(LeaseId id) const;
-  // Into what readers see, in steps: until the last one they are shown the point before this batch.
-  void Publish();
+  // Into what readers see, in steps: until the last one they are shown the point before this batch. `changes`: how many
+  // records it made.
+  void Publish(size_t changes);
 
   const std::shared_ptr<Generation> generation_;
   std::atomic<bool>* const busy_;

@@ -202,4 +202,9 @@ uint32_t StoredBytes(const Record& record) {
 
 uint32_t StoredBytes(std::string_view stored) { return static_cast<uint32_t>(kRecordKeyBytes + stored.size()); }
 
+size_t CachedBytes(const Record& record) {
+  constexpr size_t kAround = 160;  // Slot, table entry and allocations, about.
+  return record.kv->size() + kAround;
+}
+
 }  // namespace keel::storage

@@ -57,6 +57,9 @@ std::optional<ChangeId> DecodeRecordKey(std::string_view key);
 // What precedes the KeyValue's bytes in the stored value.
 std::string EncodeRecordHeader(const Record& record);
 
+// What a record comes to in memory, in a cache that keeps it with its change.
+size_t CachedBytes(const Record& record);
+
 // A stored value without copying; `kv` points into it.
 struct RecordView {
   bool tombstone = false;

@@ -1,5 +1,7 @@
 #include "storage/state/value_cache.h"
 
+#include <utility>
+
 namespace keel::storage {
 
 // Exact as long as a revision has fewer than a million changes; beyond that two changes may share a number, so a hit
@@ -12,10 +14,8 @@ ValueCache::Shard& ValueCache::ShardOf(ChangeId change) {
   return shards_[static_cast<uint64_t>(change.revision.value() + change.sub) % kShards];
 }
 
-// The bytes, and about what slot, table entry and allocations come to.
-size_t ValueCache::Weight(const Record& record) { return record.kv->size() + 160; }
-
 std::optional<Record> ValueCache::Find(ChangeId change) {
+  if (std::optional<Record> recent = recent_.Find(change)) return recent;
   Shard& shard = ShardOf(change);
   absl::MutexLock lock(&shard.mu);
   auto it = shard.slot_of.find(KeyOf(change));
@@ -26,8 +26,14 @@ std::optional<Record> ValueCache::Find(ChangeId change) {
   return slot.record;
 }
 
+void ValueCache::Append(std::vector<std::pair<ChangeId, Record>> records) {
+  std::vector<std::pair<ChangeId, Record>> used;
+  recent_.Append(std::move(records), &used);
+  for (const auto& [change, record] : used) Insert(change, record);
+}
+
 void ValueCache::Insert(ChangeId change, const Record& record) {
-  size_t weight = Weight(record);
+  size_t weight = CachedBytes(record);
   if (weight > shard_bytes_max_) return;
   Shard& shard = ShardOf(change);
   absl::MutexLock lock(&shard.mu);
@@ -56,6 +62,7 @@ void ValueCache::Insert(ChangeId change, const Record& record) {
 }
 
 void ValueCache::Erase(ChangeId change) {
+  recent_.Erase(change);
   Shard& shard = ShardOf(change);
   absl::MutexLock lock(&shard.mu);
   auto it = shard.slot_of.find(KeyOf(change));
@@ -71,7 +78,7 @@ void ValueCache::Drop(Shard* shard, uint32_t index) {
 }
 
 size_t ValueCache::bytes() const {
-  size_t total = 0;
+  size_t total = recent_.bytes();
   for (const Shard& shard : shards_) {
     absl::MutexLock lock(&shard.mu);
     total += shard.bytes;

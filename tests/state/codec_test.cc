@@ -232,10 +232,54 @@ TEST(ValueCacheTest, BigRecordsAndOtherChangesAreMisses) {
   EXPECT_FALSE(cache.Find({Revision(2), 1}).has_value());
 }
 
+TEST(ValueCacheTest, WhatWasWrittenIsFoundByItsChangeUntilNewerTakesItsPlace) {
+  ValueCache cache(64u << 10);
+  int64_t revision = 1;
+  for (int batch = 0; batch < 100; ++batch) {
+    std::vector<std::pair<ChangeId, Record>> written;
+    for (int i = 0; i < 7; ++i, ++revision) {
+      for (int32_t sub = 0; sub <= i % 3; ++sub) {  // Revisions of one, two and three changes.
+        written.emplace_back(ChangeId{Revision(revision), sub}, RecordOf(static_cast<size_t>(revision % 50)));
+      }
+    }
+    const ChangeId first = written.front().first;
+    const ChangeId last = written.back().first;
+    cache.Append(std::move(written));
+    ASSERT_LE(cache.bytes(), 64u << 10);
+    for (const ChangeId change : {first, last}) {
+      const std::optional<Record> found = cache.Find(change);
+      ASSERT_TRUE(found.has_value()) << change;
+      EXPECT_EQ(found->kv->size(), RecordOf(static_cast<size_t>(change.revision.value() % 50)).kv->size());
+    }
+    EXPECT_FALSE(cache.Find({last.revision, last.sub + 1}).has_value());
+    EXPECT_FALSE(cache.Find({last.revision + 1, 0}).has_value());
+  }
+  EXPECT_FALSE(cache.Find({Revision(2), 0}).has_value());
+}
+
+TEST(ValueCacheTest, WhatWasWrittenAndReadOutlivesWhatWasOnlyWritten) {
+  ValueCache cache(256u << 10);
+  for (int64_t revision = 1; revision <= 3000; ++revision) {
+    cache.Append({{{Revision(revision), 0}, RecordOf(10)}});
+    if (revision == 1) {
+      EXPECT_TRUE(cache.Find({Revision(1), 0}).has_value());
+    }
+  }
+  EXPECT_TRUE(cache.Find({Revision(1), 0}).has_value());
+  EXPECT_FALSE(cache.Find({Revision(2), 0}).has_value());
+  cache.Erase({Revision(1), 0});
+  cache.Erase({Revision(3000), 0});
+  EXPECT_FALSE(cache.Find({Revision(1), 0}).has_value());
+  EXPECT_FALSE(cache.Find({Revision(3000), 0}).has_value());
+  EXPECT_TRUE(cache.Find({Revision(2999), 0}).has_value());
+}
+
 TEST(ValueCacheTest, NoBytesMeansNoCache) {
   ValueCache cache(0);
   cache.Insert({Revision(1), 0}, RecordOf(0));
   EXPECT_FALSE(cache.Find({Revision(1), 0}).has_value());
+  cache.Append({{{Revision(2), 0}, RecordOf(0)}});
+  EXPECT_FALSE(cache.Find({Revision(2), 0}).has_value());
 }
 
 }  // namespace
