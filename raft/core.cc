@@ -163,9 +163,8 @@ void Core::Impl::RefuseOldTerm(const Message& message) {
   // while cut off return under a leader whose followers ignore its votes.
   if (const auto* request = std::get_if<VoteRequest>(&message.body)) {
     Send(message.from, VoteResponse{.granted = false, .pre_vote = request->pre_vote});
-  } else if (const auto* append = std::get_if<AppendRequest>(&message.body)) {
-    Send(message.from, AppendResponse{.rejected = true, .index = append->prev.index, .hint = {}, .read_round = 0});
-  } else if (std::holds_alternative<Heartbeat>(message.body)) {
+  } else if (std::holds_alternative<AppendRequest>(message.body) || std::holds_alternative<Heartbeat>(message.body)) {
+    // The term is the message. By now its receiver may lead that one, with another log: nothing is said of entries.
     Send(message.from, HeartbeatResponse{});
   }
 }

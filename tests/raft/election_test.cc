@@ -196,6 +196,18 @@ TEST(RaftElectionTest, WhoeverSpeaksInAnOldTermLearnsTheNewOne) {
   }
 }
 
+// An append that comes long after its term may find its sender leading again, with a shorter log. The answer carries
+// the new term; as a refusal it would be one of this leadership's appends.
+TEST(RaftElectionTest, TheAnswerToAnAppendOfAnOldTermSaysNothingOfEntries) {
+  Rig rig(3);
+  ASSERT_TRUE(rig.Receive(2, 9, Heartbeat{}).ok());
+  rig.Sync();
+  rig.Clear();
+  ASSERT_TRUE(rig.Receive(2, 4, AppendRequest{.prev = {Term(4), Index(248)}, .entries = Entries(249, {4})}).ok());
+  EXPECT_EQ(rig.Sent<HeartbeatResponse>(2).size(), 1u);
+  EXPECT_TRUE(rig.Sent<AppendResponse>(2).empty());
+}
+
 TEST(RaftElectionTest, LeaderThatHearsOfALaterTermStepsDown) {
   Rig rig(3);
   rig.Lead();
