@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "proto/etcdserver_cluster.pb.h"
 #include "proto/etcdserver_kv.pb.h"
 
 namespace keel::differential {
@@ -189,8 +190,15 @@ bool Connection::AwaitReady(absl::Duration timeout) {
   etcdserverpb::RangeRequest request;
   request.set_key("ready");
   while (absl::Now() < deadline) {
-    Answer answer = Start(*FindMethod("range"), request.SerializeAsString(), absl::Seconds(1))->Wait();
-    if (answer.status.ok()) return true;
+    const Answer answer = Start(*FindMethod("range"), request.SerializeAsString(), absl::Seconds(1))->Wait();
+    if (answer.status.ok()) {
+      // A member counts as started when it has told the cluster its name, which may be a moment later.
+      const Answer members = Start(*FindMethod("members"), "", absl::Seconds(1))->Wait();
+      if (members.status.ok()) {
+        const auto& list = static_cast<const etcdserverpb::MemberListResponse&>(*members.messages[0]);
+        if (list.members_size() > 0 && !list.members(0).name().empty()) return true;
+      }
+    }
     // It refuses the connection while it starts; this polls another process.
     absl::SleepFor(absl::Milliseconds(20));
   }

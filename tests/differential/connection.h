@@ -102,7 +102,7 @@ class Connection {
     return answer.status;
   }
 
-  // Until the server leads itself and answers a read; false: not within `timeout`.
+  // Until the server leads itself, answers a read and has told its name; false: not within `timeout`.
   bool AwaitReady(absl::Duration timeout);
 
  private:

@@ -42,7 +42,13 @@ absl::StatusOr<std::unique_ptr<ServerProcess>> ServerProcess::Start(const std::s
     std::filesystem::remove_all(dir, ignored);
     return absl::Status(process.status().code(), absl::StrCat(name, ": ", process.status().ToString()));
   }
-  return std::unique_ptr<ServerProcess>(new ServerProcess(name, dir, endpoint, *std::move(process)));
+  return std::unique_ptr<ServerProcess>(new ServerProcess(name, dir, endpoint, argv, *std::move(process)));
+}
+
+absl::Status ServerProcess::Restart() {
+  process_.Kill();
+  KEEL_ASSIGN_OR_RETURN(process_, tools::ChildProcess::Start({.argv = argv_, .output_file = LogFile(dir_)}));
+  return absl::OkStatus();
 }
 
 ServerProcess::~ServerProcess() {

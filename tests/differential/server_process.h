@@ -25,16 +25,24 @@ class ServerProcess {
   const std::string& name() const { return name_; }
   const std::string& endpoint() const { return endpoint_; }  // "127.0.0.1:port"
   bool Running() { return process_.Running(); }
+  // Kills it and starts it again on its data and ports.
+  absl::Status Restart();
   // The last lines it logged.
   std::string LogTail() const;
 
  private:
-  ServerProcess(std::string name, std::string dir, std::string endpoint, tools::ChildProcess process)
-      : name_(std::move(name)), dir_(std::move(dir)), endpoint_(std::move(endpoint)), process_(std::move(process)) {}
+  ServerProcess(std::string name, std::string dir, std::string endpoint, std::vector<std::string> argv,
+                tools::ChildProcess process)
+      : name_(std::move(name)),
+        dir_(std::move(dir)),
+        endpoint_(std::move(endpoint)),
+        argv_(std::move(argv)),
+        process_(std::move(process)) {}
 
   std::string name_;
   std::string dir_;
   std::string endpoint_;
+  std::vector<std::string> argv_;
   tools::ChildProcess process_;
 };
 
