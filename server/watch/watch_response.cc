@@ -12,16 +12,13 @@ namespace {
 // The header's fields that are filled later, and the fragment flag.
 constexpr size_t kHeaderSlack = 64;
 
-// The pair as it was before this revision. A revision that changes a key twice shows the pair from before both.
+// The pair as it was before this revision, however often the revision changes the key: even when it deletes it, makes
+// it anew and deletes it again.
 storage::ChangeId PreviousOf(const storage::RevisionEvents& revision, const storage::Event& event) {
-  storage::ChangeId previous = event.previous;
-  while (previous.exists() && previous.revision == revision.revision) {
-    const auto earlier = std::find_if(revision.events.begin(), revision.events.end(),
-                                      [previous](const storage::Event& e) { return e.change == previous; });
-    if (earlier == revision.events.end()) return {};
-    previous = earlier->previous;
-  }
-  return previous;
+  if (!event.previous.exists() || event.previous.revision != revision.revision) return event.previous;
+  const auto first = std::find_if(revision.events.begin(), revision.events.end(),
+                                  [&event](const storage::Event& e) { return e.key == event.key; });
+  return first->previous;
 }
 
 void AddEvent(const storage::RevisionEvents& revision, const storage::Event& event, bool prev_kv,

@@ -270,6 +270,9 @@ TEST_F(WatchHubTest, AKeyChangedTwiceInARevisionShowsThePairFromBeforeBoth) {
   EXPECT_EQ(Text(s.TryNext()), "id=0 rev=3 [PUT k=new @3 prev=old; DELETE k @3 prev=old]");
   Txn({{"j", "1"}, {"j", std::nullopt}, {"k", "again"}});
   EXPECT_EQ(Text(s.TryNext()), "id=0 rev=4 [PUT k=again @4]");
+  // A transaction whose first delete has no upper end may do this.
+  Txn({{"k", std::nullopt}, {"k", "anew"}, {"k", std::nullopt}});
+  EXPECT_EQ(Text(s.TryNext()), "id=0 rev=5 [DELETE k @5 prev=again; PUT k=anew @5; DELETE k @5 prev=again]");
 }
 
 TEST_F(WatchHubTest, ATxnArrivesInOneResponseLiveAndReplayed) {
