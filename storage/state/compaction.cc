@@ -26,13 +26,15 @@ struct DeadKey {
 absl::StatusOr<bool> CompactSlice(Generation* generation, int64_t records_max) {
   // The compact revision first, then the views: one taken in between has a floor at least as high.
   const Revision compact = generation->point().compact;
-  const Revision floor = generation->floors().LowestUpTo(compact);
+  Revision floor = generation->floors().LowestUpTo(compact);
   CompactionProgress progress;
   {
     absl::MutexLock lock(&generation->compaction_mu);
     progress = generation->compaction;
   }
   if (progress.finished >= compact) return false;
+  // Its first records were looked at with itself as the floor: so are the others, and then all of them once more.
+  if (progress.stopped_at.value() > 0) floor = std::min(floor, progress.stopped_at);
   if (progress.finished >= floor) {
     generation->floors().AwaitAbove(floor, kViewWait);
     return true;
@@ -45,6 +47,7 @@ absl::StatusOr<bool> CompactSlice(Generation* generation, int64_t records_max) {
   int64_t freed_bytes = 0;
   int64_t looked_at = 0;
   bool reached_floor = true;
+  progress.stopped_at = Revision(0);
   auto it = engine.HistIterator();
   for (it->Seek(EncodeRecordKey(progress.next)); it->Valid(); it->Next()) {
     std::string_view stored = it->value();
@@ -61,6 +64,7 @@ absl::StatusOr<bool> CompactSlice(Generation* generation, int64_t records_max) {
     if (looked_at >= std::max<int64_t>(records_max, 1)) {
       reached_floor = false;
       progress.next = *change;
+      if (change->revision == floor && change->sub > 0) progress.stopped_at = floor;
       break;
     }
     ++looked_at;

@@ -115,9 +115,10 @@ absl::StatusOr<HashResult> HashHistory(const Pin& pin, Revision revision) {
   const std::unique_ptr<EngineSnapshot> snapshot = engine.Snapshot();
 
   // What of the compacted history was replaced by the revision asked for, as far as compaction has not been there.
-  // Sub-revisions make the pair unique.
+  // Sub-revisions make the pair unique. Of a revision that it is in the middle of, all: it leaves what its last revision
+  // replaced of its own changes.
   absl::flat_hash_set<std::pair<int64_t, int32_t>> replaced;
-  HistoryCursor ahead(engine.HistIteratorAt(*snapshot), progress.next);
+  HistoryCursor ahead(engine.HistIteratorAt(*snapshot), {.revision = progress.next.revision, .sub = 0});
   for (; ahead.valid() && ahead.change().revision <= revision; ahead.Next()) {
     const ChangeId previous = ahead.record().previous;
     if (previous.exists() && previous.revision <= compact) {

@@ -68,15 +68,18 @@ std::string EncodeCompaction(const CompactionProgress& progress) {
   AppendLittleEndian32(static_cast<uint32_t>(progress.next.sub), &out);
   AppendInt(progress.finished.value(), &out);
   AppendInt(progress.freed_bytes, &out);
+  if (progress.stopped_at.value() > 0) AppendInt(progress.stopped_at.value(), &out);
   return out;
 }
 
 std::optional<CompactionProgress> DecodeCompaction(std::string_view value) {
-  if (value.size() != 28) return std::nullopt;
+  const bool stopped = value.size() == 36;
+  if (value.size() != 28 && (!stopped || IntAt(value, 28) <= 0)) return std::nullopt;
   return CompactionProgress{.next = {.revision = Revision(IntAt(value, 0)),
                                      .sub = static_cast<int32_t>(ReadLittleEndian32(value.data() + 8))},
                             .finished = Revision(IntAt(value, 12)),
-                            .freed_bytes = IntAt(value, 20)};
+                            .freed_bytes = IntAt(value, 20),
+                            .stopped_at = Revision(stopped ? IntAt(value, 28) : 0)};
 }
 
 std::string GoneKey(std::string_view key) { return std::string(kGonePrefix).append(key); }

@@ -64,6 +64,9 @@ struct CompactionProgress {
   ChangeId next;            // First record not yet looked at.
   Revision finished{-1};    // The compact revision up to which everything dead is gone.
   int64_t freed_bytes = 0;  // StoredBytes() of all records removed.
+  // The last pass ended inside this revision, and was about to finish at it: what the revision itself replaced is there
+  // yet, also of the records before `next`. 0: it did not.
+  Revision stopped_at;
 
   friend bool operator==(const CompactionProgress&, const CompactionProgress&) = default;
 };

@@ -139,6 +139,9 @@ TEST(MetaCodecTest, CompactionMembersAlarmsLeases) {
   EXPECT_EQ(DecodeChange(EncodeChange({Revision(5), 1})), (ChangeId{Revision(5), 1}));
   EXPECT_FALSE(DecodeChange(EncodeChange({Revision(0), 1})).has_value());
   EXPECT_EQ(DecodeCompaction(EncodeCompaction(progress)), progress);
+  progress.stopped_at = Revision(5);
+  EXPECT_EQ(Hex(EncodeCompaction(progress)).substr(56), "0500000000000000");
+  EXPECT_EQ(DecodeCompaction(EncodeCompaction(progress)), progress);
 
   EXPECT_EQ(Hex(EncodeFormat(kFormat)), "01000000");
   EXPECT_EQ(Hex(MemberKey(1)),
