@@ -11,9 +11,9 @@
 namespace keel::sim {
 namespace {
 
-constexpr const char* kBrokenRuleNames[] = {"none",        "ack-before-sync",     "sync-does-nothing",
-                                            "forget-vote", "read-without-quorum", "apply-twice",
-                                            "drop-applied"};
+constexpr const char* kBrokenRuleNames[] = {"none",         "ack-before-sync",     "sync-does-nothing",
+                                            "forget-vote",  "read-without-quorum", "apply-twice",
+                                            "drop-applied", "lose-watch-event",    "hurry-leases"};
 static_assert(std::size(kBrokenRuleNames) == kBrokenRules);
 
 template <typename T, size_t N>

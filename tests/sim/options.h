@@ -26,8 +26,11 @@ enum class BrokenRule {
   kReadWithoutQuorum,  // A member answers reads from what it has.
   kApplyTwice,         // A restart repeats the last entry.
   kDropApplied,        // The state claims to be durable when it is not.
+  // Of whole members only.
+  kLoseWatchEvent,  // Of a revision with more than one change, watchers do not hear of the last.
+  kHurryLeases,     // The clock of leases runs at twice the speed.
 };
-inline constexpr size_t kBrokenRules = static_cast<size_t>(BrokenRule::kDropApplied) + 1;
+inline constexpr size_t kBrokenRules = static_cast<size_t>(BrokenRule::kHurryLeases) + 1;
 const char* BrokenRuleName(BrokenRule rule);  // "ack-before-sync"
 std::optional<BrokenRule> BrokenRuleNamed(std::string_view name);
 

@@ -51,7 +51,9 @@ Profile RegisterProfile(const std::string& name, const std::string& description,
   return {.name = name,
           .description = description,
           .run = [name](uint64_t seed, const RunOptions& options) { return RunRegisters(name, seed, options); },
-          .idle = std::move(idle)};
+          .idle = std::move(idle),
+          .breakable = {BrokenRule::kAckBeforeSync, BrokenRule::kSyncDoesNothing, BrokenRule::kForgetVote,
+                        BrokenRule::kReadWithoutQuorum, BrokenRule::kApplyTwice, BrokenRule::kDropApplied}};
 }
 
 }  // namespace

@@ -50,9 +50,13 @@ struct Profile {
   std::string description;
   // In this process; a KEEL_CHECK that fails ends it. Throws nothing.
   std::function<RunResult(uint64_t seed, const RunOptions& options)> run;
-  // Checks and marks that this profile has no use for. All others must have compared something, or been reached, over a
-  // thousand seeds.
+  // Checks and marks that this profile has no use for. All others must have compared something, or been reached, in a
+  // run of enough seeds.
   std::vector<std::string> idle;
+  // Those that its members know how to break.
+  std::vector<BrokenRule> breakable;
+  // A run of so many must have compared, and reached, everything else.
+  uint64_t enough_seeds = 1000;
 };
 
 // The process's list. "core", "member" and "disk" are there from the beginning.

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
@@ -18,6 +19,7 @@
 #include "tests/sim/profile.h"
 #include "tests/sim/runner.h"
 #include "tests/sim/scenario.h"
+#include "tests/sim_full/cluster.h"
 
 namespace keel::sim {
 namespace {
@@ -118,9 +120,8 @@ int RunManySeeds(Flags flags, BrokenRule broken) {
     return 1;
   }
   // With few seeds some things do not happen.
-  static constexpr uint64_t kSeedsThatReachEverything = 1000;
   const std::vector<std::string> untouched = Untouched(flags.profile, summary);
-  if (summary.seeds >= kSeedsThatReachEverything && !untouched.empty()) {
+  if (summary.seeds >= FindProfile(flags.profile)->enough_seeds && !untouched.empty()) {
     std::printf("FAIL profile=%s: nothing was compared or reached by: %s\n", flags.profile.c_str(),
                 absl::StrJoin(untouched, ", ").c_str());
     return 1;
@@ -178,6 +179,12 @@ int Main(int argc, char** argv) {
     std::fprintf(stderr, "keel-sim: say which profile to run: %s\n", absl::StrJoin(names, ", ").c_str());
     return 2;
   }
+  if (const std::vector<BrokenRule>& breakable = FindProfile(flags.profile)->breakable;
+      broken != BrokenRule::kNone && std::find(breakable.begin(), breakable.end(), broken) == breakable.end()) {
+    std::fprintf(stderr, "keel-sim: the members of profile %s do not know how to break %s\n", flags.profile.c_str(),
+                 BrokenRuleName(broken));
+    return 2;
+  }
   if (!flags.seed) return RunManySeeds(flags, broken);
   const Scenario scenario{.profile = flags.profile, .seed = *flags.seed, .run = {.broken_rule = broken}};
   return flags.minimise ? RunMinimiser(flags, scenario) : RunScenario(flags, scenario);
@@ -186,4 +193,7 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace keel::sim
 
-int main(int argc, char** argv) { return keel::sim::Main(argc, argv); }
+int main(int argc, char** argv) {
+  keel::sim::Profiles().push_back(keel::sim::FullProfile());
+  return keel::sim::Main(argc, argv);
+}
