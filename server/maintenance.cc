@@ -84,6 +84,7 @@ class MaintenanceImpl final : public Maintenance {
     }
     const absl::Status status = store_.Flush();
     last_flush_ = clock_.Now();
+    if (status.ok()) options_.saved(last_flush_ - now);
     return status;
   }
 

@@ -32,6 +32,7 @@ class Maintenance {
     absl::Duration pause_between_steps = absl::Milliseconds(10);
     absl::Duration poll_interval = absl::Milliseconds(100);
     absl::Duration request_timeout = absl::Seconds(7);
+    std::function<void(absl::Duration took)> saved = [](absl::Duration) {};  // The state was made durable.
   };
 
   // Starts the thread. Everything passed outlives it. `on_fatal` gets the error of a failed write, on that thread; it

@@ -25,6 +25,7 @@
 #include "absl/time/clock.h"
 #include "base/string_view.h"
 #include "base/version.h"
+#include "server/apply/apply_observer.h"
 #include "server/member.h"
 #include "server/peer/peer_network.h"
 #include "server/rpc_catalogue.h"
@@ -36,6 +37,7 @@ using prometheus::Counter;
 using prometheus::Gauge;
 using prometheus::Histogram;
 
+constexpr double kSlowApplySeconds = 0.1;
 constexpr int64_t kDefaultQuotaBytes = int64_t{2} << 30;
 
 constexpr std::array<const char*, 17> kCodeNames = {
@@ -124,6 +126,20 @@ class MetricsImpl final : public Metrics {
     log_sync_ = &AddHistogram("etcd_disk_wal_fsync_duration_seconds", "Seconds that a sync of the log took.",
                               Exponential(0.001, 14));
     log_written_ = &AddGauge("etcd_disk_wal_write_bytes_total", "Bytes written to the log.");
+    client_received_ = &AddCounter("etcd_network_client_grpc_received_bytes_total", "Bytes received from clients.");
+    client_sent_ = &AddCounter("etcd_network_client_grpc_sent_bytes_total", "Bytes sent to clients.");
+    commit_seconds_ =
+        &AddHistogram("etcd_disk_backend_commit_duration_seconds",
+                      "Seconds that writing a group of applied entries to the state took.", Exponential(0.001, 14));
+    save_seconds_ = &AddHistogram("etcd_debugging_snap_save_total_duration_seconds",
+                                  "Seconds that making the state durable took.", Exponential(0.001, 14));
+    puts_ = &AddCounter("etcd_mvcc_put_total", "Puts applied.");
+    deletes_ = &AddCounter("etcd_mvcc_delete_total", "Deletions applied.");
+    ranges_ = &AddCounter("etcd_mvcc_range_total", "Ranges read.");
+    txns_ = &AddCounter("etcd_mvcc_txn_total", "Transactions applied.");
+    leases_granted_ = &AddCounter("etcd_debugging_lease_granted_total", "Leases granted.");
+    leases_revoked_ = &AddCounter("etcd_debugging_lease_revoked_total", "Leases revoked or expired.");
+    slow_applies_ = &AddCounter("etcd_server_slow_apply_total", "Commands that took more than 100 ms to apply.");
     leader_changes_ = &AddCounter("etcd_server_leader_changes_seen_total", "Leader changes seen.");
     health_ok_ = &AddCounter("etcd_server_health_success", "Successful health checks.");
     health_failed_ = &AddCounter("etcd_server_health_failures", "Failed health checks.");
@@ -139,7 +155,47 @@ class MetricsImpl final : public Metrics {
     const Rpc* rpc = FindRpc(service, method);
     if (rpc == nullptr) return;
     rpc->started->Increment();
-    if (kind != RpcKind::kBidiStream) rpc->received->Increment();
+    // Their one request is not told as a message.
+    if (kind == RpcKind::kServerStream) rpc->received->Increment();
+  }
+
+  void MessageReceived(std::string_view service, std::string_view method, size_t bytes) override {
+    if (const Rpc* rpc = FindRpc(service, method)) rpc->received->Increment();
+    client_received_->Increment(static_cast<double>(bytes));
+  }
+
+  void MessageSent(std::string_view service, std::string_view method, size_t bytes) override {
+    if (const Rpc* rpc = FindRpc(service, method)) rpc->sent->Increment();
+    client_sent_->Increment(static_cast<double>(bytes));
+  }
+
+  void Executed(std::string_view op, bool ok, absl::Duration took) override {
+    const double seconds = absl::ToDoubleSeconds(took);
+    auto& by_outcome = applied_[ok];
+    auto found = by_outcome.find(op);
+    if (found == by_outcome.end()) {
+      Histogram& histogram = apply_seconds_.Add(
+          {{"version", "v3"}, {"op", std::string(op)}, {"success", ok ? "true" : "false"}}, Exponential(0.0001, 20));
+      found = by_outcome.emplace(op, &histogram).first;
+    }
+    found->second->Observe(seconds);
+    if (seconds > kSlowApplySeconds) slow_applies_->Increment();
+  }
+
+  void Committed(const OperationCounts& operations, absl::Duration took) override {
+    commit_seconds_->Observe(absl::ToDoubleSeconds(took));
+    puts_->Increment(static_cast<double>(operations.puts));
+    deletes_->Increment(static_cast<double>(operations.deletes));
+    ranges_->Increment(static_cast<double>(operations.ranges));
+    txns_->Increment(static_cast<double>(operations.txns));
+    leases_granted_->Increment(static_cast<double>(operations.leases_granted));
+    leases_revoked_->Increment(static_cast<double>(operations.leases_revoked));
+  }
+
+  void StateSaved(absl::Duration took) override { save_seconds_->Observe(absl::ToDoubleSeconds(took)); }
+
+  void PeerAnswered(uint64_t member_id, absl::Duration took) override {
+    PeerRoundTrips(member_id).Observe(absl::ToDoubleSeconds(took));
   }
 
   void RpcHandled(std::string_view service, std::string_view method, RpcKind kind, absl::StatusCode code,
@@ -149,7 +205,7 @@ class MetricsImpl final : public Metrics {
     const auto index = static_cast<size_t>(code);
     rpc->handled[index < kCodeNames.size() ? index : 2]->Increment();
     if (kind != RpcKind::kUnary) return;
-    if (code == absl::StatusCode::kOk) rpc->sent->Increment();
+    if (code == absl::StatusCode::kOk && method == "Range") ranges_->Increment();
     if (rpc->seconds != nullptr) rpc->seconds->Observe(absl::ToDoubleSeconds(took));
     if (IsFailedProposal(service, method, code)) proposals_failed_->Increment();
   }
@@ -254,6 +310,7 @@ class MetricsImpl final : public Metrics {
     add("etcd_server_proposals_pending", "Proposals that wait for a leader.");
     add("etcd_server_quota_backend_bytes", "Bytes of data at which puts are refused; 0: no limit.");
     add("etcd_mvcc_db_total_size_in_bytes", "Bytes allocated by the state.");
+    add("etcd_debugging_mvcc_db_total_size_in_bytes", "The same under the name that old dashboards ask for.");
     add("etcd_mvcc_db_total_size_in_use_in_bytes", "Bytes of live state, estimated.");
     add("etcd_debugging_mvcc_keys_total", "Live keys.");
     add("etcd_debugging_mvcc_current_revision", "The revision of the keyspace.");
@@ -296,6 +353,7 @@ class MetricsImpl final : public Metrics {
 
     const storage::StateSizes sizes = member.store->sizes();
     Set("etcd_mvcc_db_total_size_in_bytes", static_cast<double>(sizes.allocated_bytes));
+    Set("etcd_debugging_mvcc_db_total_size_in_bytes", static_cast<double>(sizes.allocated_bytes));
     Set("etcd_mvcc_db_total_size_in_use_in_bytes", static_cast<double>(sizes.in_use_bytes));
     Set("etcd_debugging_mvcc_keys_total", static_cast<double>(sizes.live_keys));
     Set("etcd_debugging_mvcc_current_revision", static_cast<double>(member.store->current_revision().value()));
@@ -327,6 +385,10 @@ class MetricsImpl final : public Metrics {
     }
   }
 
+  Histogram& PeerRoundTrips(uint64_t member_id) {
+    return peer_seconds_.Add({{"To", absl::StrCat(absl::Hex(member_id))}}, Exponential(0.0001, 16));
+  }
+
   void ReadPeers(const Member& member) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     if (refusals_ != nullptr) {
       const Refusals refusals = refusals_();
@@ -342,6 +404,7 @@ class MetricsImpl final : public Metrics {
       Follower(&peer_sent_.Add({{"To", remote}})).MoveTo(static_cast<double>(peer.sent_bytes));
       Follower(&peer_received_.Add({{"From", remote}})).MoveTo(static_cast<double>(peer.received_bytes));
       Follower(&peer_failures_.Add({{"To", remote}})).MoveTo(static_cast<double>(peer.sent_failures));
+      PeerRoundTrips(peer.peer.value());
       Gauge& active = active_peers_.Add({{"Local", local}, {"Remote", remote}});
       Gauge& known = known_peers_.Add({{"Local", local}, {"Remote", remote}});
       active.Set(peer.connected);
@@ -393,11 +456,27 @@ class MetricsImpl final : public Metrics {
       Counters("etcd_network_peer_sent_failures_total", "Messages a peer did not get.");
   prometheus::Family<Counter>& peer_refused_ =
       Counters("keel_peer_refused_total", "Connections and messages of peers, or of who pretended to be one, refused.");
+  prometheus::Family<Histogram>& apply_seconds_ =
+      Histograms("etcd_server_apply_duration_seconds", "Seconds that executing a command took.");
+  prometheus::Family<Histogram>& peer_seconds_ =
+      Histograms("etcd_network_peer_round_trip_time_seconds", "Seconds until a peer answered.");
   prometheus::Family<Gauge>& active_peers_ = Gauges("etcd_network_active_peers", "1 while connected to the peer.");
   prometheus::Family<Gauge>& known_peers_ = Gauges("etcd_network_known_peers", "1 for each peer known.");
 
   // Fixed after construction.
   absl::flat_hash_map<std::pair<absl::string_view, absl::string_view>, Rpc> rpcs_;
+  Counter* client_received_ = nullptr;
+  Counter* client_sent_ = nullptr;
+  Histogram* commit_seconds_ = nullptr;
+  Histogram* save_seconds_ = nullptr;
+  Counter* puts_ = nullptr;
+  Counter* deletes_ = nullptr;
+  Counter* ranges_ = nullptr;
+  Counter* txns_ = nullptr;
+  Counter* leases_granted_ = nullptr;
+  Counter* leases_revoked_ = nullptr;
+  Counter* slow_applies_ = nullptr;
+  std::array<std::map<std::string_view, Histogram*>, 2> applied_;  // The apply thread's; by outcome, then command.
   Histogram* log_sync_ = nullptr;
   Gauge* log_written_ = nullptr;
   Counter* leader_changes_ = nullptr;

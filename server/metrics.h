@@ -15,6 +15,7 @@
 namespace keel::server {
 
 struct Member;
+struct OperationCounts;
 struct PeerCounters;
 
 enum class RpcKind { kUnary, kServerStream, kBidiStream };
@@ -30,7 +31,17 @@ class Metrics {
   virtual void RpcStarted(std::string_view service, std::string_view method, RpcKind kind) = 0;
   virtual void RpcHandled(std::string_view service, std::string_view method, RpcKind kind, absl::StatusCode code,
                           absl::Duration took) = 0;
+  // One message of an RPC, in either direction; a unary RPC has one each.
+  virtual void MessageReceived(std::string_view /*service*/, std::string_view /*method*/, size_t /*bytes*/) {}
+  virtual void MessageSent(std::string_view /*service*/, std::string_view /*method*/, size_t /*bytes*/) {}
   virtual void LogSynced(absl::Duration took, size_t bytes) = 0;
+  // See ApplyObserver.
+  virtual void Executed(std::string_view /*op*/, bool /*ok*/, absl::Duration /*took*/) {}
+  virtual void Committed(const OperationCounts& /*operations*/, absl::Duration /*took*/) {}
+  // The state was made durable as a whole.
+  virtual void StateSaved(absl::Duration /*took*/) {}
+  // A peer has answered.
+  virtual void PeerAnswered(uint64_t /*member_id*/, absl::Duration /*took*/) {}
   virtual void LeaderChanged(bool has_leader, bool is_leader) = 0;
   virtual void HealthChecked(bool ok) = 0;
   // One check of a probe, e.g. "readyz", "linearizable_read".

@@ -105,6 +105,18 @@ class SyncTimes final : public storage::RaftLogObserver {
   Metrics& metrics_;
 };
 
+class ApplyTimes final : public ApplyObserver {
+ public:
+  explicit ApplyTimes(Metrics* metrics) : metrics_(*metrics) {}
+  void OnExecuted(std::string_view op, bool ok, absl::Duration took) override { metrics_.Executed(op, ok, took); }
+  void OnCommitted(const OperationCounts& operations, absl::Duration took) override {
+    metrics_.Committed(operations, took);
+  }
+
+ private:
+  Metrics& metrics_;
+};
+
 // Tells the owner once that the member cannot go on, whichever part notices first.
 class FatalOnce {
  public:
@@ -202,7 +214,8 @@ class ServerImpl final : public Server {
     leases_ = LeaseKeeper::Create({.election_timeout = ElectionTimeout()}, raft::MemberId{member_id}, clock, store);
     applier_ = Applier::Create({.incoming_dir = data_.data_dir->incoming_dir(),
                                 .quota_bytes = config_.quota_backend_bytes,
-                                .on_full = [this] { space_alarm_->Raise(); }},
+                                .on_full = [this] { space_alarm_->Raise(); },
+                                .observer = &apply_times_},
                                store, proposer_.get(), watch_.get(), leases_.get());
     applier_->SetMemberEvents(
         {.appended = [this](raft::Index index,
@@ -266,6 +279,9 @@ class ServerImpl final : public Server {
     peer_options.listen = config_.listen_peer_urls;
     peer_options.services = {&integrity_service_.emplace(data_.identity.cluster_id, data_.store.get())};
     peer_options.scratch_dir = data_.data_dir->incoming_dir();
+    peer_options.answered = [this](raft::MemberId peer, absl::Duration took) {
+      metrics_->PeerAnswered(peer.value(), took);
+    };
     KEEL_ASSIGN_OR_RETURN(peers_, PeerNetwork::Start(peer_options, data_.store.get()));
     for (const auto& [peer, index] : data_.expected) peers_->Expect(peer, index.value());
 
@@ -357,6 +373,7 @@ class ServerImpl final : public Server {
     KEEL_ASSIGN_OR_RETURN(maintenance.auto_compaction,
                           ParseRetention(config_.auto_compaction_mode, config_.auto_compaction_retention));
     maintenance.request_timeout = RequestTimeout();
+    maintenance.saved = [this](absl::Duration took) { metrics_->StateSaved(took); };
     maintenance_ = Maintenance::Start(maintenance, &Clock::Real(), data_.store.get(), data_.log.get(), node_.get(),
                                       proposer_.get(), space_alarm_.get(),
                                       [this](absl::Status status) { fatal_(std::move(status)); });
@@ -481,6 +498,7 @@ class ServerImpl final : public Server {
   FatalOnce fatal_;
   const std::unique_ptr<Metrics> metrics_ = Metrics::Create(config_.metrics);
   SyncTimes sync_times_{metrics_.get()};
+  ApplyTimes apply_times_{metrics_.get()};
   raft::MemberId leader_ = raft::kNobody;  // The raft thread's.
   Bootstrapped data_;
   std::unique_ptr<Proposer> proposer_;

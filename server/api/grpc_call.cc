@@ -44,6 +44,14 @@ RpcRecord::RpcRecord(const Member* member, RpcName name, RpcKind kind) : member_
   member_->metrics->RpcStarted(name_.service, name_.method, kind_);
 }
 
+void RpcRecord::Received(size_t bytes) {
+  if (member_->metrics != nullptr) member_->metrics->MessageReceived(name_.service, name_.method, bytes);
+}
+
+void RpcRecord::Sent(size_t bytes) {
+  if (member_->metrics != nullptr) member_->metrics->MessageSent(name_.service, name_.method, bytes);
+}
+
 void RpcRecord::Handled(const absl::Status& status) {
   if (member_->metrics == nullptr) return;
   member_->metrics->RpcHandled(name_.service, name_.method, kind_, status.code(), member_->clock->Now() - started_);
@@ -58,6 +66,7 @@ void PatientReactor::SetPending(std::shared_ptr<PendingCall> pending) {
 }
 
 void PatientReactor::End(const absl::Status& status) {
+  if (status.ok()) record_.Sent(response_->ByteSizeLong());
   record_.Handled(status);
   Finish(ToGrpc(status));
 }

@@ -2,6 +2,7 @@
 
 // How a gRPC call looks to a handler, and how a handler's answer goes back.
 
+#include <google/protobuf/message_lite.h>
 #include <grpcpp/grpcpp.h>
 
 #include <memory>
@@ -31,6 +32,9 @@ struct RpcName {
 class RpcRecord {
  public:
   RpcRecord(const Member* member, RpcName name, RpcKind kind);
+  // One message, by its size on the wire.
+  void Received(size_t bytes);
+  void Sent(size_t bytes);
   void Handled(const absl::Status& status);
 
  private:
@@ -44,10 +48,13 @@ class RpcRecord {
 // gRPC's own, which costs no allocation; a client that has gone is not listened to, the answer goes nowhere.
 template <typename Handle>
 grpc::ServerUnaryReactor* ServeUnary(const Member& member, RpcName name, grpc::CallbackServerContext* context,
-                                     Handle handle) {
+                                     const google::protobuf::MessageLite& request,
+                                     const google::protobuf::MessageLite* response, Handle handle) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   RpcRecord record(&member, name, RpcKind::kUnary);
-  handle(ReadCall(*context, member), Done([reactor, record](const absl::Status& status) mutable {
+  record.Received(request.ByteSizeLong());
+  handle(ReadCall(*context, member), Done([reactor, record, response](const absl::Status& status) mutable {
+           if (status.ok()) record.Sent(response->ByteSizeLong());
            record.Handled(status);
            reactor->Finish(ToGrpc(status));
          }));
@@ -67,7 +74,11 @@ absl::AnyInvocable<void(absl::StatusOr<Response>)> Fill(Response* response, Done
 // A unary call that may last as long as its caller waits: the client's leaving reaches the handler. Owns itself.
 class PatientReactor final : public grpc::ServerUnaryReactor {
  public:
-  PatientReactor(const Member* member, RpcName name) : record_(member, name, RpcKind::kUnary) {}
+  PatientReactor(const Member* member, RpcName name, const google::protobuf::MessageLite& request,
+                 const google::protobuf::MessageLite* response)
+      : record_(member, name, RpcKind::kUnary), response_(response) {
+    record_.Received(request.ByteSizeLong());
+  }
 
   // Turns true when the client has gone.
   std::shared_ptr<const std::atomic<bool>> cancelled() const { return cancelled_; }
@@ -80,6 +91,7 @@ class PatientReactor final : public grpc::ServerUnaryReactor {
   void OnDone() override { delete this; }
 
   RpcRecord record_;
+  const google::protobuf::MessageLite* const response_;
   const std::shared_ptr<std::atomic<bool>> cancelled_ = std::make_shared<std::atomic<bool>>(false);
   absl::Mutex mu_;
   std::shared_ptr<PendingCall> pending_ ABSL_GUARDED_BY(mu_);

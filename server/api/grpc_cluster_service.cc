@@ -12,8 +12,9 @@ constexpr RpcName Name(const char* method) { return {"etcdserverpb.Cluster", met
 // Changes last as long as their caller waits (rpc.md section 2.10).
 template <typename Handle>
 grpc::ServerUnaryReactor* ServePatient(const Member& member, RpcName name, grpc::CallbackServerContext* context,
-                                       Handle handle) {
-  auto* reactor = new PatientReactor(&member, name);
+                                       const google::protobuf::MessageLite& request,
+                                       const google::protobuf::MessageLite* response, Handle handle) {
+  auto* reactor = new PatientReactor(&member, name, request, response);
   Call call = ReadCall(*context, member);
   call.cancelled = reactor->cancelled();
   handle(call, Done([reactor](const absl::Status& status) { reactor->End(status); }));
@@ -25,7 +26,7 @@ grpc::ServerUnaryReactor* ServePatient(const Member& member, RpcName name, grpc:
 grpc::ServerUnaryReactor* GrpcClusterService::MemberAdd(grpc::CallbackServerContext* context,
                                                         const etcdserverpb::MemberAddRequest* request,
                                                         etcdserverpb::MemberAddResponse* response) {
-  return ServePatient(*base_->member, Name("MemberAdd"), context, [&](const Call& call, Done done) {
+  return ServePatient(*base_->member, Name("MemberAdd"), context, *request, response, [&](const Call& call, Done done) {
     handlers_.MemberAdd(call, *request, response, std::move(done));
   });
 }
@@ -33,23 +34,23 @@ grpc::ServerUnaryReactor* GrpcClusterService::MemberAdd(grpc::CallbackServerCont
 grpc::ServerUnaryReactor* GrpcClusterService::MemberRemove(grpc::CallbackServerContext* context,
                                                            const etcdserverpb::MemberRemoveRequest* request,
                                                            etcdserverpb::MemberRemoveResponse* response) {
-  return ServePatient(*base_->member, Name("MemberRemove"), context, [&](const Call& call, Done done) {
-    handlers_.MemberRemove(call, *request, response, std::move(done));
-  });
+  return ServePatient(
+      *base_->member, Name("MemberRemove"), context, *request, response,
+      [&](const Call& call, Done done) { handlers_.MemberRemove(call, *request, response, std::move(done)); });
 }
 
 grpc::ServerUnaryReactor* GrpcClusterService::MemberUpdate(grpc::CallbackServerContext* context,
                                                            const etcdserverpb::MemberUpdateRequest* request,
                                                            etcdserverpb::MemberUpdateResponse* response) {
-  return ServePatient(*base_->member, Name("MemberUpdate"), context, [&](const Call& call, Done done) {
-    handlers_.MemberUpdate(call, *request, response, std::move(done));
-  });
+  return ServePatient(
+      *base_->member, Name("MemberUpdate"), context, *request, response,
+      [&](const Call& call, Done done) { handlers_.MemberUpdate(call, *request, response, std::move(done)); });
 }
 
 grpc::ServerUnaryReactor* GrpcClusterService::MemberList(grpc::CallbackServerContext* context,
                                                          const etcdserverpb::MemberListRequest* request,
                                                          etcdserverpb::MemberListResponse* response) {
-  return ServeUnary(*base_->member, Name("MemberList"), context, [&](const Call& call, Done done) {
+  return ServeUnary(*base_->member, Name("MemberList"), context, *request, response, [&](const Call& call, Done done) {
     handlers_.MemberList(call, *request, response, std::move(done));
   });
 }
@@ -57,17 +58,17 @@ grpc::ServerUnaryReactor* GrpcClusterService::MemberList(grpc::CallbackServerCon
 grpc::ServerUnaryReactor* GrpcClusterService::MemberPromote(grpc::CallbackServerContext* context,
                                                             const etcdserverpb::MemberPromoteRequest* request,
                                                             etcdserverpb::MemberPromoteResponse* response) {
-  return ServePatient(*base_->member, Name("MemberPromote"), context, [&](const Call& call, Done done) {
-    handlers_.MemberPromote(call, *request, response, std::move(done));
-  });
+  return ServePatient(
+      *base_->member, Name("MemberPromote"), context, *request, response,
+      [&](const Call& call, Done done) { handlers_.MemberPromote(call, *request, response, std::move(done)); });
 }
 
 grpc::ServerUnaryReactor* GrpcKeelClusterService::MemberReplace(grpc::CallbackServerContext* context,
                                                                 const api::MemberReplaceRequest* request,
                                                                 api::MemberReplaceResponse* response) {
-  return ServePatient(*base_->member, {"keel.api.Cluster", "MemberReplace"}, context, [&](const Call& call, Done done) {
-    handlers_.MemberReplace(call, *request, response, std::move(done));
-  });
+  return ServePatient(
+      *base_->member, {"keel.api.Cluster", "MemberReplace"}, context, *request, response,
+      [&](const Call& call, Done done) { handlers_.MemberReplace(call, *request, response, std::move(done)); });
 }
 
 }  // namespace keel::server

@@ -53,7 +53,7 @@ class ObserveReactor final : public StreamReactor<grpc::ServerWriteReactor<Leade
 grpc::ServerUnaryReactor* GrpcElectionService::Campaign(grpc::CallbackServerContext* context,
                                                         const v3electionpb::CampaignRequest* request,
                                                         v3electionpb::CampaignResponse* response) {
-  auto* reactor = new PatientReactor(base_->member, Name("Campaign"));
+  auto* reactor = new PatientReactor(base_->member, Name("Campaign"), *request, response);
   if (auto status = base_->admission->Admit(ReadCall(*context, *base_->member)); !status.ok()) {
     reactor->End(status);
     return reactor;
@@ -70,7 +70,7 @@ grpc::ServerUnaryReactor* GrpcElectionService::Campaign(grpc::CallbackServerCont
 grpc::ServerUnaryReactor* GrpcElectionService::Proclaim(grpc::CallbackServerContext* context,
                                                         const v3electionpb::ProclaimRequest* request,
                                                         v3electionpb::ProclaimResponse* response) {
-  return ServeUnary(*base_->member, Name("Proclaim"), context, [&](const Call& call, Done done) {
+  return ServeUnary(*base_->member, Name("Proclaim"), context, *request, response, [&](const Call& call, Done done) {
     if (auto status = base_->admission->Admit(call); !status.ok()) return done(std::move(status));
     etcdserverpb::PutRequest put;
     put.set_key(request->leader().key());
@@ -83,7 +83,7 @@ grpc::ServerUnaryReactor* GrpcElectionService::Proclaim(grpc::CallbackServerCont
 grpc::ServerUnaryReactor* GrpcElectionService::Leader(grpc::CallbackServerContext* context,
                                                       const v3electionpb::LeaderRequest* request,
                                                       v3electionpb::LeaderResponse* response) {
-  return ServeUnary(*base_->member, Name("Leader"), context, [&](const Call& call, Done done) {
+  return ServeUnary(*base_->member, Name("Leader"), context, *request, response, [&](const Call& call, Done done) {
     if (auto status = base_->admission->Admit(call); !status.ok()) return done(std::move(status));
     api_.Leader(*request, Fill(response, std::move(done)));
   });
@@ -99,7 +99,7 @@ grpc::ServerWriteReactor<LeaderResponse>* GrpcElectionService::Observe(grpc::Cal
 grpc::ServerUnaryReactor* GrpcElectionService::Resign(grpc::CallbackServerContext* context,
                                                       const v3electionpb::ResignRequest* request,
                                                       v3electionpb::ResignResponse* response) {
-  return ServeUnary(*base_->member, Name("Resign"), context, [&](const Call& call, Done done) {
+  return ServeUnary(*base_->member, Name("Resign"), context, *request, response, [&](const Call& call, Done done) {
     if (auto status = base_->admission->Admit(call); !status.ok()) return done(std::move(status));
     api_.Resign(*request, Fill(response, std::move(done)));
   });

@@ -54,7 +54,7 @@ class RangeStreamReactor final
 grpc::ServerUnaryReactor* GrpcKvService::Range(grpc::CallbackServerContext* context,
                                                const etcdserverpb::RangeRequest* request,
                                                etcdserverpb::RangeResponse* response) {
-  return ServeUnary(*base_->member, Name("Range"), context,
+  return ServeUnary(*base_->member, Name("Range"), context, *request, response,
                     [&](const Call& call, Done done) { handlers_.Range(call, *request, response, std::move(done)); });
 }
 
@@ -68,14 +68,14 @@ grpc::ServerWriteReactor<RangeStreamResponse>* GrpcKvService::RangeStream(grpc::
 grpc::ServerUnaryReactor* GrpcKvService::Put(grpc::CallbackServerContext* context,
                                              const etcdserverpb::PutRequest* request,
                                              etcdserverpb::PutResponse* response) {
-  return ServeUnary(*base_->member, Name("Put"), context,
+  return ServeUnary(*base_->member, Name("Put"), context, *request, response,
                     [&](const Call& call, Done done) { handlers_.Put(call, *request, response, std::move(done)); });
 }
 
 grpc::ServerUnaryReactor* GrpcKvService::DeleteRange(grpc::CallbackServerContext* context,
                                                      const etcdserverpb::DeleteRangeRequest* request,
                                                      etcdserverpb::DeleteRangeResponse* response) {
-  return ServeUnary(*base_->member, Name("DeleteRange"), context, [&](const Call& call, Done done) {
+  return ServeUnary(*base_->member, Name("DeleteRange"), context, *request, response, [&](const Call& call, Done done) {
     handlers_.DeleteRange(call, *request, response, std::move(done));
   });
 }
@@ -83,14 +83,14 @@ grpc::ServerUnaryReactor* GrpcKvService::DeleteRange(grpc::CallbackServerContext
 grpc::ServerUnaryReactor* GrpcKvService::Txn(grpc::CallbackServerContext* context,
                                              const etcdserverpb::TxnRequest* request,
                                              etcdserverpb::TxnResponse* response) {
-  return ServeUnary(*base_->member, Name("Txn"), context,
+  return ServeUnary(*base_->member, Name("Txn"), context, *request, response,
                     [&](const Call& call, Done done) { handlers_.Txn(call, *request, response, std::move(done)); });
 }
 
 grpc::ServerUnaryReactor* GrpcKvService::Compact(grpc::CallbackServerContext* context,
                                                  const etcdserverpb::CompactionRequest* request,
                                                  etcdserverpb::CompactionResponse* response) {
-  auto* reactor = new PatientReactor(base_->member, Name("Compact"));
+  auto* reactor = new PatientReactor(base_->member, Name("Compact"), *request, response);
   Call call = ReadCall(*context, *base_->member);
   call.cancelled = reactor->cancelled();
   handlers_.Compact(call, *request, response, [reactor](const absl::Status& status) { reactor->End(status); });

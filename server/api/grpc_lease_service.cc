@@ -50,6 +50,7 @@ class KeepAliveReactor final
       }
       return Advance();
     }
+    CountReceived(request_);
     auto renewal = std::make_shared<Renewal>();
     {
       absl::MutexLock lock(&mu_);
@@ -120,7 +121,7 @@ class KeepAliveReactor final
 grpc::ServerUnaryReactor* GrpcLeaseService::LeaseGrant(grpc::CallbackServerContext* context,
                                                        const etcdserverpb::LeaseGrantRequest* request,
                                                        etcdserverpb::LeaseGrantResponse* response) {
-  return ServeUnary(*base_->member, Name("LeaseGrant"), context, [&](const Call& call, Done done) {
+  return ServeUnary(*base_->member, Name("LeaseGrant"), context, *request, response, [&](const Call& call, Done done) {
     handlers_.LeaseGrant(call, *request, response, std::move(done));
   });
 }
@@ -128,7 +129,7 @@ grpc::ServerUnaryReactor* GrpcLeaseService::LeaseGrant(grpc::CallbackServerConte
 grpc::ServerUnaryReactor* GrpcLeaseService::LeaseRevoke(grpc::CallbackServerContext* context,
                                                         const etcdserverpb::LeaseRevokeRequest* request,
                                                         etcdserverpb::LeaseRevokeResponse* response) {
-  return ServeUnary(*base_->member, Name("LeaseRevoke"), context, [&](const Call& call, Done done) {
+  return ServeUnary(*base_->member, Name("LeaseRevoke"), context, *request, response, [&](const Call& call, Done done) {
     handlers_.LeaseRevoke(call, *request, response, std::move(done));
   });
 }
@@ -143,15 +144,15 @@ grpc::ServerBidiReactor<LeaseKeepAliveRequest, LeaseKeepAliveResponse>* GrpcLeas
 grpc::ServerUnaryReactor* GrpcLeaseService::LeaseTimeToLive(grpc::CallbackServerContext* context,
                                                             const etcdserverpb::LeaseTimeToLiveRequest* request,
                                                             etcdserverpb::LeaseTimeToLiveResponse* response) {
-  return ServeUnary(*base_->member, Name("LeaseTimeToLive"), context, [&](const Call& call, Done done) {
-    handlers_.LeaseTimeToLive(call, *request, response, std::move(done));
-  });
+  return ServeUnary(
+      *base_->member, Name("LeaseTimeToLive"), context, *request, response,
+      [&](const Call& call, Done done) { handlers_.LeaseTimeToLive(call, *request, response, std::move(done)); });
 }
 
 grpc::ServerUnaryReactor* GrpcLeaseService::LeaseLeases(grpc::CallbackServerContext* context,
                                                         const etcdserverpb::LeaseLeasesRequest* request,
                                                         etcdserverpb::LeaseLeasesResponse* response) {
-  return ServeUnary(*base_->member, Name("LeaseLeases"), context, [&](const Call& call, Done done) {
+  return ServeUnary(*base_->member, Name("LeaseLeases"), context, *request, response, [&](const Call& call, Done done) {
     handlers_.LeaseLeases(call, *request, response, std::move(done));
   });
 }

@@ -15,7 +15,7 @@ constexpr RpcName Name(const char* method) { return {"v3lockpb.Lock", method}; }
 grpc::ServerUnaryReactor* GrpcLockService::Lock(grpc::CallbackServerContext* context,
                                                 const v3lockpb::LockRequest* request,
                                                 v3lockpb::LockResponse* response) {
-  auto* reactor = new PatientReactor(base_->member, Name("Lock"));
+  auto* reactor = new PatientReactor(base_->member, Name("Lock"), *request, response);
   if (auto status = base_->admission->Admit(ReadCall(*context, *base_->member)); !status.ok()) {
     reactor->End(status);
     return reactor;
@@ -31,7 +31,7 @@ grpc::ServerUnaryReactor* GrpcLockService::Lock(grpc::CallbackServerContext* con
 grpc::ServerUnaryReactor* GrpcLockService::Unlock(grpc::CallbackServerContext* context,
                                                   const v3lockpb::UnlockRequest* request,
                                                   v3lockpb::UnlockResponse* response) {
-  return ServeUnary(*base_->member, Name("Unlock"), context, [&](const Call& call, Done done) {
+  return ServeUnary(*base_->member, Name("Unlock"), context, *request, response, [&](const Call& call, Done done) {
     if (auto status = base_->admission->Admit(call); !status.ok()) return done(std::move(status));
     api_.Unlock(*request, Fill(response, std::move(done)));
   });

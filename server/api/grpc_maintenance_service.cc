@@ -52,21 +52,21 @@ class SnapshotReactor final
 grpc::ServerUnaryReactor* GrpcMaintenanceService::Alarm(grpc::CallbackServerContext* context,
                                                         const etcdserverpb::AlarmRequest* request,
                                                         etcdserverpb::AlarmResponse* response) {
-  return ServeUnary(*base_->member, Name("Alarm"), context,
+  return ServeUnary(*base_->member, Name("Alarm"), context, *request, response,
                     [&](const Call& call, Done done) { handlers_.Alarm(call, *request, response, std::move(done)); });
 }
 
 grpc::ServerUnaryReactor* GrpcMaintenanceService::Status(grpc::CallbackServerContext* context,
                                                          const etcdserverpb::StatusRequest* request,
                                                          etcdserverpb::StatusResponse* response) {
-  return ServeUnary(*base_->member, Name("Status"), context,
+  return ServeUnary(*base_->member, Name("Status"), context, *request, response,
                     [&](const Call& call, Done done) { handlers_.Status(call, *request, response, std::move(done)); });
 }
 
 grpc::ServerUnaryReactor* GrpcMaintenanceService::Defragment(grpc::CallbackServerContext* context,
                                                              const etcdserverpb::DefragmentRequest* request,
                                                              etcdserverpb::DefragmentResponse* response) {
-  return ServeUnary(*base_->member, Name("Defragment"), context, [&](const Call& call, Done done) {
+  return ServeUnary(*base_->member, Name("Defragment"), context, *request, response, [&](const Call& call, Done done) {
     handlers_.Defragment(call, *request, response, std::move(done));
   });
 }
@@ -74,21 +74,21 @@ grpc::ServerUnaryReactor* GrpcMaintenanceService::Defragment(grpc::CallbackServe
 grpc::ServerUnaryReactor* GrpcMaintenanceService::Hash(grpc::CallbackServerContext* context,
                                                        const etcdserverpb::HashRequest* request,
                                                        etcdserverpb::HashResponse* response) {
-  return ServeUnary(*base_->member, Name("Hash"), context,
+  return ServeUnary(*base_->member, Name("Hash"), context, *request, response,
                     [&](const Call& call, Done done) { handlers_.Hash(call, *request, response, std::move(done)); });
 }
 
 grpc::ServerUnaryReactor* GrpcMaintenanceService::HashKV(grpc::CallbackServerContext* context,
                                                          const etcdserverpb::HashKVRequest* request,
                                                          etcdserverpb::HashKVResponse* response) {
-  return ServeUnary(*base_->member, Name("HashKV"), context,
+  return ServeUnary(*base_->member, Name("HashKV"), context, *request, response,
                     [&](const Call& call, Done done) { handlers_.HashKV(call, *request, response, std::move(done)); });
 }
 
 grpc::ServerUnaryReactor* GrpcMaintenanceService::MoveLeader(grpc::CallbackServerContext* context,
                                                              const etcdserverpb::MoveLeaderRequest* request,
                                                              etcdserverpb::MoveLeaderResponse* response) {
-  return ServeUnary(*base_->member, Name("MoveLeader"), context, [&](const Call& call, Done done) {
+  return ServeUnary(*base_->member, Name("MoveLeader"), context, *request, response, [&](const Call& call, Done done) {
     handlers_.MoveLeader(call, *request, response, std::move(done));
   });
 }
@@ -96,7 +96,7 @@ grpc::ServerUnaryReactor* GrpcMaintenanceService::MoveLeader(grpc::CallbackServe
 grpc::ServerUnaryReactor* GrpcMaintenanceService::Downgrade(grpc::CallbackServerContext* context,
                                                             const etcdserverpb::DowngradeRequest* request,
                                                             etcdserverpb::DowngradeResponse* response) {
-  return ServeUnary(*base_->member, Name("Downgrade"), context, [&](const Call& call, Done done) {
+  return ServeUnary(*base_->member, Name("Downgrade"), context, *request, response, [&](const Call& call, Done done) {
     handlers_.Downgrade(call, *request, response, std::move(done));
   });
 }

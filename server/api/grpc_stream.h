@@ -75,6 +75,9 @@ class StreamReactor : public Reactor, public OpenStream, public std::enable_shar
     if (!end_.has_value()) this->StartRead(request);
   }
 
+  // For a client that streams: it has sent a message.
+  void CountReceived(const google::protobuf::MessageLite& request) { record_.Received(request.ByteSizeLong()); }
+
   virtual void OnSent() = 0;
   virtual void OnEnding() {}
   virtual absl::Status CancelStatus() const { return absl::CancelledError("context canceled"); }
@@ -91,6 +94,8 @@ class StreamReactor : public Reactor, public OpenStream, public std::enable_shar
       ending = end_.has_value();
       finish = ClaimFinish();
     }
+    // Its size is known from when it was written.
+    if (ok) record_.Sent(static_cast<size_t>(response_.GetCachedSize()));
     if (finish) return FinishNow();
     if (ending) return;
     if (!ok) return End(CancelStatus());

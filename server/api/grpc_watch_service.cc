@@ -41,6 +41,7 @@ class WatchReactor final : public StreamReactor<grpc::ServerBidiReactor<WatchReq
  private:
   void OnReadDone(bool ok) override {
     if (!ok) return;
+    CountReceived(request_);
     switch (request_.request_union_case()) {
       case WatchRequest::kCreateRequest:
         stream_->Create(request_.create_request());

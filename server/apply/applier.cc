@@ -1,5 +1,6 @@
 #include "server/apply/applier.h"
 
+#include <chrono>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -18,6 +19,38 @@ namespace {
 
 // Commands of one group are parsed into an arena whose first block is kept from group to group.
 constexpr size_t kArenaBytes = 256 << 10;
+
+// For those who watch the applying, not for what it does.
+using Stopwatch = std::chrono::steady_clock;
+
+// As metrics call them.
+const char* NameOf(command::Command::BodyCase body) {
+  using command::Command;
+  switch (body) {
+    case Command::kPut:
+      return "Put";
+    case Command::kDeleteRange:
+      return "DeleteRange";
+    case Command::kTxn:
+      return "Txn";
+    case Command::kCompaction:
+      return "Compaction";
+    case Command::kLeaseGrant:
+      return "LeaseGrant";
+    case Command::kLeaseRevoke:
+    case Command::kLeaseExpire:
+      return "LeaseRevoke";
+    case Command::kLeaseCheckpoint:
+      return "LeaseCheckpoint";
+    case Command::kAlarm:
+      return "Alarm";
+    case Command::kMemberAttributes:
+      return "ClusterMemberAttrSet";
+    case Command::BODY_NOT_SET:
+      break;
+  }
+  return "";
+}
 
 class ApplierImpl final : public Applier {
  public:
@@ -53,7 +86,9 @@ class ApplierImpl final : public Applier {
       for (const raft::Entry& entry : entries) {
         KEEL_RETURN_IF_ERROR(ApplyEntry(entry, &arena, &batch, &completions, &effects));
       }
+      const auto commit = Stopwatch::now();
       KEEL_ASSIGN_OR_RETURN(revisions, batch.Commit());
+      Observe(&effects, Stopwatch::now() - commit);
     }
     // Watchers first: whoever is told that a write is done may ask for the progress of a watch that must show it. Lease
     // deadlines before the calls, so that a lease can be renewed once its grant is answered.
@@ -127,9 +162,14 @@ class ApplierImpl final : public Applier {
         }
         const bool waiting = proposer_->IsWaiting(command->request_id());
         ApplyResult result;
+        const auto begin = Stopwatch::now();
         KEEL_RETURN_IF_ERROR(executor_.Execute(
             *command, position, waiting ? CommandExecutor::Response::kWanted : CommandExecutor::Response::kUnread,
             batch, &result, effects));
+        if (options_.observer != nullptr) {
+          options_.observer->OnExecuted(NameOf(command->body_case()), result.status.ok(),
+                                        absl::FromChrono(Stopwatch::now() - begin));
+        }
         if (waiting) completions->push_back({command->request_id(), std::move(result)});
         break;
       }
@@ -144,6 +184,18 @@ class ApplierImpl final : public Applier {
     }
     batch->EndEntry();
     return absl::OkStatus();
+  }
+
+  void Observe(ApplyEffects* effects, Stopwatch::duration took) {
+    if (options_.observer == nullptr) return;
+    for (const ApplyEffects::LeaseChange& change : effects->leases) {
+      if (std::holds_alternative<storage::LeaseRecord>(change)) {
+        ++effects->operations.leases_granted;
+      } else {
+        ++effects->operations.leases_revoked;
+      }
+    }
+    options_.observer->OnCommitted(effects->operations, absl::FromChrono(took));
   }
 
   static std::vector<storage::MemberRecord> MembersOf(const command::MembershipContext& context) {

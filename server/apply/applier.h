@@ -8,6 +8,7 @@
 #include <string>
 
 #include "raft/state_machine.h"
+#include "server/apply/apply_observer.h"
 #include "server/lease/lease_keeper.h"
 #include "server/proposer.h"
 #include "server/watch/watch_hub.h"
@@ -23,6 +24,7 @@ class Applier : public raft::StateMachine {
     int64_t quota_bytes = 0;  // Live bytes at which puts are refused; 0: 2 GiB, negative: none.
     // A write was carried out that does not fit; everybody should be told. Apply thread, for every such write.
     std::function<void()> on_full = [] {};
+    ApplyObserver* observer = nullptr;  // Null: nobody counts.
   };
 
   // Borrowed, all outlive it.

@@ -24,6 +24,7 @@ absl::Status CommandExecutor::Put(const etcdserverpb::PutRequest& request, Step*
   if (step->result->status = Gate(cost); !step->result->status.ok()) return absl::OkStatus();
   etcdserverpb::PutResponse response;
   KEEL_RETURN_IF_ERROR(step->batch->Put(request, step->wants_response ? &response : nullptr));
+  ++step->effects->operations.puts;
   if (TakesOverQuota(cost)) {
     step->effects->over_quota = true;
     step->result->status = NoSpaceError();
@@ -37,6 +38,7 @@ absl::Status CommandExecutor::DeleteRange(const etcdserverpb::DeleteRangeRequest
   if (step->result->status = Gate(-1); !step->result->status.ok()) return absl::OkStatus();
   etcdserverpb::DeleteRangeResponse response;
   KEEL_RETURN_IF_ERROR(step->batch->DeleteRange(request, step->wants_response ? &response : nullptr));
+  ++step->effects->operations.deletes;
   if (step->wants_response) Answer(std::move(response), *step->batch, step->result);
   return absl::OkStatus();
 }
@@ -45,7 +47,8 @@ absl::Status CommandExecutor::Txn(const etcdserverpb::TxnRequest& request, Step*
   const int64_t cost = QuotaCost(request);
   if (step->result->status = Gate(cost); !step->result->status.ok()) return absl::OkStatus();
   etcdserverpb::TxnResponse response;
-  KEEL_RETURN_IF_ERROR(ExecuteTxn(request, step->batch, step->wants_response ? &response : nullptr));
+  KEEL_RETURN_IF_ERROR(
+      ExecuteTxn(request, step->batch, step->wants_response ? &response : nullptr, &step->effects->operations));
   if (TakesOverQuota(cost)) {
     step->effects->over_quota = true;
     step->result->status = NoSpaceError();

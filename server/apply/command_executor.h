@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "proto/command.pb.h"
 #include "server/apply/alarm_board.h"
+#include "server/apply/apply_observer.h"
 #include "server/apply/apply_result.h"
 #include "storage/state/apply_batch.h"
 #include "storage/state/state_store.h"
@@ -24,6 +25,7 @@ struct ApplyEffects {
   std::vector<LeaseChange> leases;  // In order.
   bool over_quota = false;          // A write found this member over its quota.
   bool members = false;             // Who the members are, or what they say of themselves, has changed.
+  OperationCounts operations;
 };
 
 // Owned by the apply thread.

@@ -225,7 +225,10 @@ class BranchExecutor {
  public:
   BranchExecutor(ApplyBatch* batch, const Path& path) : batch_(batch), path_(path) {}
 
+  const OperationCounts& counts() const { return counts_; }
+
   absl::Status Execute(const TxnRequest& txn, TxnResponse* response) {
+    ++counts_.txns;
     const bool succeeded = path_[next_++];
     if (response != nullptr) response->set_succeeded(succeeded);
     for (const RequestOp& op : Branch(txn, succeeded)) {
@@ -238,16 +241,19 @@ class BranchExecutor {
   absl::Status ExecuteOp(const RequestOp& op, ResponseOp* response) {
     switch (op.request_case()) {
       case RequestOp::kRequestRange:
+        ++counts_.ranges;
         return response == nullptr ? absl::OkStatus() : ExecuteRange(op.request_range(), *batch_, response);
       case RequestOp::kRequestPut: {
         auto* put = response == nullptr ? nullptr : response->mutable_response_put();
         KEEL_RETURN_IF_ERROR(batch_->Put(op.request_put(), put));
+        ++counts_.puts;
         if (put != nullptr) put->mutable_header()->set_revision(batch_->revision().value());
         return absl::OkStatus();
       }
       case RequestOp::kRequestDeleteRange: {
         auto* deleted = response == nullptr ? nullptr : response->mutable_response_delete_range();
         KEEL_RETURN_IF_ERROR(batch_->DeleteRange(op.request_delete_range(), deleted));
+        ++counts_.deletes;
         if (deleted != nullptr) deleted->mutable_header()->set_revision(batch_->revision().value());
         return absl::OkStatus();
       }
@@ -265,6 +271,7 @@ class BranchExecutor {
   ApplyBatch* const batch_;
   const Path& path_;
   size_t next_ = 0;
+  OperationCounts counts_;
 };
 
 }  // namespace
@@ -307,12 +314,17 @@ absl::Status EvaluateReadOnly(const TxnRequest& txn, const KeyspaceReader& view,
   return absl::OkStatus();
 }
 
-absl::Status ExecuteTxn(const TxnRequest& txn, ApplyBatch* batch, TxnResponse* response) {
+absl::Status ExecuteTxn(const TxnRequest& txn, ApplyBatch* batch, TxnResponse* response, OperationCounts* counts) {
   Path path;
   KEEL_RETURN_IF_ERROR(Decide(txn, *batch, &path));
   KEEL_RETURN_IF_ERROR(BranchChecker(*batch, path).Check(txn));
-  if (absl::Status status = BranchExecutor(batch, path).Execute(txn, response); !status.ok()) {
-    return ReadFailed(status);
+  BranchExecutor executor(batch, path);
+  if (absl::Status status = executor.Execute(txn, response); !status.ok()) return ReadFailed(status);
+  if (counts != nullptr) {
+    counts->txns += executor.counts().txns;
+    counts->puts += executor.counts().puts;
+    counts->deletes += executor.counts().deletes;
+    counts->ranges += executor.counts().ranges;
   }
   if (response != nullptr) response->mutable_header()->set_revision(batch->revision().value());
   return absl::OkStatus();

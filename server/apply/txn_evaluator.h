@@ -4,6 +4,7 @@
 
 #include "absl/status/status.h"
 #include "proto/etcdserver_kv.pb.h"
+#include "server/apply/apply_observer.h"
 #include "storage/state/apply_batch.h"
 #include "storage/state/read_view.h"
 
@@ -20,8 +21,9 @@ absl::Status EvaluateReadOnly(const etcdserverpb::TxnRequest& txn, const storage
 
 // Executes a txn inside the batch's current entry. Compares see the state before it; the branch taken is checked before
 // anything is written, so an error leaves no trace. kNotFound, kInvalidArgument and kOutOfRange are answers; any other
-// code (kInternal: the keyspace cannot be read) means that this member must stop. `response` may be null.
+// code (kInternal: the keyspace cannot be read) means that this member must stop. `response` and `counts` may be null;
+// what was executed is added to the latter.
 absl::Status ExecuteTxn(const etcdserverpb::TxnRequest& txn, storage::ApplyBatch* batch,
-                        etcdserverpb::TxnResponse* response);
+                        etcdserverpb::TxnResponse* response, OperationCounts* counts = nullptr);
 
 }  // namespace keel::server

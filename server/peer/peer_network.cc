@@ -1,5 +1,6 @@
 #include "server/peer/peer_network.h"
 
+#include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
 
@@ -20,12 +21,15 @@
 #include "server/peer/peer_identity.h"
 #include "server/peer/peer_link.h"
 #include "server/peer/peer_listener.h"
+#include "server/peer/peer_ping.h"
 #include "server/peer/peer_probe.h"
 #include "server/peer/peer_service.h"
 #include "server/peer/snapshot_sender.h"
 
 namespace keel::server {
 namespace {
+
+constexpr absl::Duration kPingInterval = absl::Seconds(3);
 
 PeerSelf SelfOf(const PeerNetworkOptions& options) {
   return {.cluster_id = options.cluster_id,
@@ -94,6 +98,7 @@ class PeerNetworkImpl final : public PeerNetwork {
     builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 5000);
     builder.SetMaxReceiveMessageSize(static_cast<int>(options.message_bytes_max));
     builder.SetMaxSendMessageSize(static_cast<int>(options.message_bytes_max));
+    grpc::EnableDefaultHealthCheckService(true);  // Process-wide; what PeerPing asks.
     builder.RegisterService(&raft_service_);
     builder.RegisterService(&lease_service_);
     builder.RegisterService(&member_service_);
@@ -121,6 +126,9 @@ class PeerNetworkImpl final : public PeerNetwork {
   void Dial() {
     for (const PeerAddress& peer : options_.peers) Expect(peer, 0);
     if (options_.book.has_value()) SetBook(*options_.book);
+    if (options_.answered)
+      ping_.emplace(
+          kPingInterval, [this] { return PingTargets(); }, options_.answered);
   }
 
   // --- raft::Transport
@@ -274,6 +282,7 @@ class PeerNetworkImpl final : public PeerNetwork {
       for (auto& [id, peer] : peers_) links.push_back(peer.link);
     }
     for (const auto& link : links) link->BeginStop();
+    if (ping_) ping_->Stop();
     probe_.Stop();
     raft_service_.Stop();
     snapshots_.Stop();  // Still reports how its transfers ended.
@@ -295,6 +304,15 @@ class PeerNetworkImpl final : public PeerNetwork {
     std::shared_ptr<PeerChannels> channels;
     uint64_t expected = 0;  // By this log entry, if that is not applied yet.
   };
+
+  std::vector<PeerPing::Peer> PingTargets() const {
+    absl::ReaderMutexLock lock(&mu_);
+    std::vector<PeerPing::Peer> targets;
+    for (const auto& [id, peer] : peers_) {
+      if (peer.link->connected()) targets.push_back({.id = id, .channel = peer.channels->current()});
+    }
+    return targets;
+  }
 
   void Add(const PeerAddress& peer, uint64_t expected) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     if (peers_.contains(peer.id) || peer.urls.empty()) return;
@@ -370,6 +388,7 @@ class PeerNetworkImpl final : public PeerNetwork {
   MemberClient member_client_;
   SnapshotSender snapshots_;
   PeerProbe probe_;
+  std::optional<PeerPing> ping_;
   std::unique_ptr<grpc::Server> server_;
 
   // Not held while a link calls back; links may be called under it.

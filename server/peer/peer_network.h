@@ -50,6 +50,8 @@ struct PeerNetworkOptions {
   // Where checkpoints are made for sending: created when missing, emptied of leftovers, best on the state's own file
   // system. Empty: SendSnapshot always fails.
   std::string scratch_dir;
+  // How long a peer took to answer; asked every few seconds when somebody wants to know. On a thread of the network's.
+  std::function<void(raft::MemberId peer, absl::Duration took)> answered;
 };
 
 struct PeerCounters {

@@ -11,10 +11,12 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <thread>
 
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/notification.h"
 #include "base/random.h"
 
 namespace keel::server {
@@ -318,6 +320,156 @@ TEST_F(ClientListenerTest, StopEndsConnectionsAndFreesThePort) {
   listener_->Stop();
   EXPECT_TRUE(client.ReadToEnd());
   EXPECT_TRUE(ClientListener::Bind({.listen = {was}}).ok());
+}
+
+// Numbered lines, `count` of them; or none and no end, until the client goes.
+class Lines : public HttpStream {
+ public:
+  explicit Lines(int count, size_t bytes = 4) : count_(count), bytes_(bytes) {}
+  void Next(absl::AnyInvocable<void(std::optional<std::string>)> piece) override {
+    ++asked_;
+    if (count_ < 0) {
+      waiting_ = std::move(piece);
+      return;
+    }
+    if (next_ == count_) return piece(std::nullopt);
+    piece(absl::StrCat(next_++, std::string(bytes_, '.'), "\n"));
+  }
+  int asked() const { return asked_.load(); }
+
+ private:
+  const int count_;
+  const size_t bytes_;
+  std::atomic<int> next_{0};
+  std::atomic<int> asked_{0};
+  absl::AnyInvocable<void(std::optional<std::string>)> waiting_;
+};
+
+// "/lines" streams; "/wait" never answers, but hears when the client goes.
+class StreamHandler : public HttpHandler {
+ public:
+  explicit StreamHandler(std::shared_ptr<Lines> lines = nullptr) : lines_(std::move(lines)) {}
+  void Handle(HttpRequest request, absl::AnyInvocable<void(HttpResponse)> done) override {
+    if (request.path == "/lines") {
+      return done({.headers = {{"Content-Type", "application/json"}}, .rest = lines_});
+    }
+    if (request.path == "/now") return done({.body = absl::StrCat("now ", request.body.size())});
+    request.caller->OnGone([this] { gone_.Notify(); });
+    waiting_.push_back(std::move(done));
+    asked_.Notify();
+  }
+  absl::Notification& asked() { return asked_; }
+  absl::Notification& gone() { return gone_; }
+
+ private:
+  const std::shared_ptr<Lines> lines_;
+  std::vector<absl::AnyInvocable<void(HttpResponse)>> waiting_;  // The I/O thread's.
+  absl::Notification asked_;
+  absl::Notification gone_;
+};
+
+class StreamingTest : public ::testing::Test {
+ protected:
+  void Start(StreamHandler* handler, ClientListener::Options options = {}) {
+    options.listen = {Url{.host = "127.0.0.1"}};
+    auto listener = ClientListener::Bind(options);
+    ASSERT_TRUE(listener.ok()) << listener.status();
+    listener_ = *std::move(listener);
+    listener_->Start(handler);
+  }
+  void TearDown() override { listener_->Stop(); }
+  Url address() const { return listener_->addresses().front(); }
+
+  std::unique_ptr<ClientListener> listener_;
+};
+
+TEST_F(StreamingTest, PiecesAreChunksAndTheConnectionGoesOn) {
+  StreamHandler handler(std::make_shared<Lines>(2));
+  Start(&handler);
+  Client client(address());
+  client.Send("POST /lines HTTP/1.1\r\nHost: a\r\n\r\nPOST /now HTTP/1.1\r\nHost: a\r\n\r\n");
+  const std::string answers = client.ReadUntil("now 0");
+  EXPECT_THAT(answers, HasSubstr("Transfer-Encoding: chunked\r\n"));
+  EXPECT_THAT(answers, HasSubstr("\r\n\r\n6\r\n0....\n\r\n6\r\n1....\n\r\n0\r\n\r\nHTTP/1.1 200 OK\r\n"));
+}
+
+TEST_F(StreamingTest, OldClientsGetTheBarePiecesUpToTheEndOfTheConnection) {
+  StreamHandler handler(std::make_shared<Lines>(2));
+  Start(&handler);
+  Client client(address());
+  client.Send("POST /lines HTTP/1.0\r\n\r\n");
+  const std::string answer = client.ReadUntil("");
+  EXPECT_THAT(answer, StartsWith("HTTP/1.0 200 OK\r\n"));
+  EXPECT_THAT(answer, testing::Not(HasSubstr("chunked")));
+  EXPECT_THAT(answer, EndsWith("\r\n\r\n0....\n1....\n"));
+}
+
+TEST_F(StreamingTest, AClientThatReadsNothingIsSentNoMoreAndHoldsUpNobody) {
+  constexpr size_t kPiece = 60000;
+  auto lines = std::make_shared<Lines>(1000000, kPiece);
+  StreamHandler handler(lines);
+  Start(&handler);
+  Client slow(address());
+  slow.Send("POST /lines HTTP/1.1\r\nHost: a\r\n\r\n");
+  Client other(address());
+  for (int i = 0; i < 200; ++i) {
+    other.Send("POST /now HTTP/1.1\r\nHost: a\r\n\r\n");
+    EXPECT_THAT(other.ReadUntil("now 0"), StartsWith("HTTP/1.1 200 OK"));
+  }
+  // What the sockets' buffers take, and not one more.
+  EXPECT_LT(lines->asked() * kPiece, 64u << 20);
+}
+
+TEST_F(StreamingTest, ACallerThatLeavesIsNoticedWhileItWaits) {
+  StreamHandler handler;
+  Start(&handler);
+  {
+    Client client(address());
+    client.Send("POST /wait HTTP/1.1\r\nHost: a\r\n\r\n");
+    ASSERT_TRUE(handler.asked().WaitForNotificationWithTimeout(absl::Seconds(30)));
+  }
+  EXPECT_TRUE(handler.gone().WaitForNotificationWithTimeout(absl::Seconds(30)));
+}
+
+TEST_F(StreamingTest, StoppingTellsThoseWhoAnswerALateCaller) {
+  StreamHandler handler;
+  Start(&handler);
+  Client client(address());
+  client.Send("POST /wait HTTP/1.1\r\nHost: a\r\n\r\n");
+  ASSERT_TRUE(handler.asked().WaitForNotificationWithTimeout(absl::Seconds(30)));
+  listener_->Stop();
+  EXPECT_TRUE(handler.gone().HasBeenNotified());
+  EXPECT_TRUE(client.ReadToEnd());
+}
+
+TEST_F(StreamingTest, ABodyIsInvitedWhenItsClientAsks) {
+  StreamHandler handler;
+  Start(&handler);
+  Client client(address());
+  client.Send("POST /now HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n");
+  EXPECT_EQ(client.ReadUntil("\r\n\r\n"), "HTTP/1.1 100 Continue\r\n\r\n");
+  client.Send("abc");
+  EXPECT_THAT(client.ReadUntil("now 3"), StartsWith("HTTP/1.1 200 OK"));
+}
+
+TEST_F(StreamingTest, BodiesBeyondWhatAllMayHoldAreRefusedUnread) {
+  StreamHandler handler;
+  Start(&handler, {.http_bodies_bytes_max = 150000});
+  Client first(address());
+  first.Send("POST /now HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\nExpect: 100-continue\r\n\r\n");
+  EXPECT_THAT(first.ReadUntil("\r\n\r\n"), HasSubstr("100 Continue"));  // Counted by now.
+  Client second(address());
+  second.Send("POST /now HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n");
+  EXPECT_THAT(second.ReadUntil(""), StartsWith("HTTP/1.1 503 "));
+  Client small(address());
+  small.Send("POST /now HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc");
+  EXPECT_THAT(small.ReadUntil("now 3"), StartsWith("HTTP/1.1 200 OK"));
+  first.Send(std::string(100000, 'x'));
+  EXPECT_THAT(first.ReadUntil("now 100000"), StartsWith("HTTP/1.1 200 OK"));
+  // Its room is free again.
+  Client third(address());
+  third.Send(absl::StrCat("POST /now HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n", std::string(100000, 'x')));
+  EXPECT_THAT(third.ReadUntil("now 100000"), StartsWith("HTTP/1.1 200 OK"));
 }
 
 }  // namespace

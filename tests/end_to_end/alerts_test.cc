@@ -1,0 +1,190 @@
+// The alerts and dashboards that are shipped for such clusters (operations.md sections 3.6 and 3.7) find their series
+// on every member of a real cluster.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <map>
+#include <regex>
+#include <string>
+#include <vector>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
+#include "absl/time/clock.h"
+#include "tests/end_to_end/fixture.h"
+
+namespace keel::test {
+namespace {
+
+struct Series {
+  std::string name;
+  std::map<std::string, std::string> labels;
+  double value = 0;
+};
+
+// Prometheus text format; no label of ours holds a comma, a quote or a brace.
+std::vector<Series> Parse(const std::string& text) {
+  std::vector<Series> all;
+  for (absl::string_view line : absl::StrSplit(text, '\n', absl::SkipEmpty())) {
+    if (line[0] == '#') continue;
+    const size_t space = line.rfind(' ');
+    absl::string_view head = line.substr(0, space);
+    Series series;
+    if (!absl::SimpleAtod(line.substr(space + 1), &series.value)) continue;  // NaN
+    const size_t brace = head.find('{');
+    series.name = std::string(head.substr(0, brace));
+    if (brace != absl::string_view::npos) {
+      for (absl::string_view pair : absl::StrSplit(head.substr(brace + 1, head.size() - brace - 2), ',')) {
+        const std::pair<absl::string_view, absl::string_view> split = absl::StrSplit(pair, absl::MaxSplits('=', 1));
+        absl::string_view value = split.second;
+        absl::ConsumePrefix(&value, "\"");
+        absl::ConsumeSuffix(&value, "\"");
+        series.labels[std::string(split.first)] = std::string(value);
+      }
+    }
+    all.push_back(std::move(series));
+  }
+  return all;
+}
+
+// One selector of an expression: the name, and what its labels must match, as a whole ("=~") or not ("!~").
+struct Selector {
+  std::string used_by;
+  std::string name;
+  std::vector<std::pair<std::string, std::string>> matching = {};
+  std::vector<std::pair<std::string, std::string>> not_matching = {};
+};
+
+constexpr char kFailures[] =
+    "Unknown|FailedPrecondition|ResourceExhausted|Internal|Unavailable|DataLoss|DeadlineExceeded";
+
+std::vector<Selector> Selectors() {
+  return {
+      {"etcdMembersDown", "etcd_network_peer_sent_failures_total", {{"To", ".+"}}},
+      {"etcdNoLeader", "etcd_server_has_leader"},
+      {"etcdHighNumberOfLeaderChanges", "etcd_server_leader_changes_seen_total"},
+      {"etcdHighNumberOfFailedGRPCRequests", "grpc_server_handled_total", {{"grpc_code", kFailures}}},
+      {"etcdHighNumberOfFailedGRPCRequests, over all", "grpc_server_handled_total"},
+      {"etcdGRPCRequestsSlow",
+       "grpc_server_handling_seconds_bucket",
+       {{"grpc_type", "unary"}, {"le", "0\\.25"}},
+       {{"grpc_method", "Defragment"}}},
+      {"etcdMemberCommunicationSlow", "etcd_network_peer_round_trip_time_seconds_bucket", {{"To", ".+"}, {"le", ".+"}}},
+      {"etcdHighNumberOfFailedProposals", "etcd_server_proposals_failed_total"},
+      {"etcdHighFsyncDurations", "etcd_disk_wal_fsync_duration_seconds_bucket", {{"le", "0\\.512"}}},
+      {"etcdHighCommitDurations", "etcd_disk_backend_commit_duration_seconds_bucket", {{"le", "0\\.256"}}},
+      {"etcdDatabaseQuotaLowSpace", "etcd_mvcc_db_total_size_in_bytes"},
+      {"etcdDatabaseQuotaLowSpace", "etcd_server_quota_backend_bytes"},
+      {"etcdDatabaseHighFragmentationRatio", "etcd_mvcc_db_total_size_in_use_in_bytes"},
+      {"RPC rate", "grpc_server_started_total", {{"grpc_type", "unary"}}},
+      {"RPC failed rate", "grpc_server_handled_total", {{"grpc_type", "unary"}, {"grpc_code", kFailures}}},
+      {"Active streams",
+       "grpc_server_started_total",
+       {{"grpc_service", "etcdserverpb\\.Watch"}, {"grpc_type", "bidi_stream"}}},
+      {"Active streams",
+       "grpc_server_handled_total",
+       {{"grpc_service", "etcdserverpb\\.Watch"}, {"grpc_type", "bidi_stream"}}},
+      {"Active streams",
+       "grpc_server_started_total",
+       {{"grpc_service", "etcdserverpb\\.Lease"}, {"grpc_type", "bidi_stream"}}},
+      {"Active streams",
+       "grpc_server_handled_total",
+       {{"grpc_service", "etcdserverpb\\.Lease"}, {"grpc_type", "bidi_stream"}}},
+      {"Memory", "process_resident_memory_bytes"},
+      {"Client traffic in", "etcd_network_client_grpc_received_bytes_total"},
+      {"Client traffic out", "etcd_network_client_grpc_sent_bytes_total"},
+      {"Peer traffic in", "etcd_network_peer_received_bytes_total", {{"From", ".+"}}},
+      {"Peer traffic out", "etcd_network_peer_sent_bytes_total", {{"To", ".+"}}},
+      {"Raft proposals", "etcd_server_proposals_pending"},
+      {"Raft proposals", "etcd_server_proposals_committed_total"},
+      {"Raft proposals", "etcd_server_proposals_applied_total"},
+      {"Snapshot save duration", "etcd_debugging_snap_save_total_duration_seconds_bucket"},
+      {"old dashboards", "etcd_debugging_mvcc_db_total_size_in_bytes"},
+  };
+}
+
+bool Matches(const Selector& selector, const Series& series) {
+  if (series.name != selector.name) return false;
+  const auto matches = [&](const std::pair<std::string, std::string>& matcher) {
+    const auto found = series.labels.find(matcher.first);
+    return std::regex_match(found == series.labels.end() ? "" : found->second, std::regex(matcher.second));
+  };
+  for (const auto& matcher : selector.matching) {
+    if (!matches(matcher)) return false;
+  }
+  for (const auto& matcher : selector.not_matching) {
+    if (matches(matcher)) return false;
+  }
+  return true;
+}
+
+class AlertsTest : public ClusterTest {
+ protected:
+  std::vector<Series> Scrape(int member) { return Parse(HttpGet(member, "/metrics").second); }
+  // The sum of a metric over its labels.
+  double Sum(int member, const std::string& name) {
+    double sum = 0;
+    for (const Series& series : Scrape(member)) {
+      if (series.name == name) sum += series.value;
+    }
+    return sum;
+  }
+};
+
+TEST_F(AlertsTest, EveryExpressionFindsItsSeriesFromTheStart) {
+  StartCluster(3, {"--metrics=extensive"});
+  for (int member = 0; member < 3; ++member) {
+    const std::vector<Series> all = Scrape(member);
+    ASSERT_FALSE(all.empty());
+    for (const Selector& selector : Selectors()) {
+      int found = 0;
+      for (const Series& series : all) found += Matches(selector, series);
+      EXPECT_GT(found, 0) << selector.used_by << " looks for " << selector.name << " on member " << member;
+    }
+  }
+}
+
+TEST_F(AlertsTest, WhatTheyWatchMovesWithTheWork) {
+  StartCluster(3);
+  const int member = 0;
+  const std::vector<std::string> moving = {"etcd_disk_backend_commit_duration_seconds_count",
+                                           "etcd_network_client_grpc_received_bytes_total",
+                                           "etcd_network_client_grpc_sent_bytes_total",
+                                           "etcd_mvcc_put_total",
+                                           "etcd_mvcc_delete_total",
+                                           "etcd_mvcc_txn_total",
+                                           "etcd_mvcc_range_total",
+                                           "etcd_server_apply_duration_seconds_count",
+                                           "etcd_debugging_lease_granted_total",
+                                           "etcd_debugging_lease_revoked_total",
+                                           "grpc_server_msg_received_total",
+                                           "grpc_server_msg_sent_total"};
+  std::map<std::string, double> before;
+  for (const std::string& name : moving) before[name] = Sum(member, name);
+  const std::string endpoint = absl::StrCat("http://", cluster_->endpoint(member));
+  const auto post = [&](const std::string& path, const std::string& body) {
+    const auto result = tools::RunCommand({.argv = {"curl", "-sf", "-X", "POST", endpoint + path, "-d", body}});
+    EXPECT_TRUE(result.ok() && result->exit_code == 0) << path;
+  };
+  post("/v3/kv/put", R"({"key":"YQ==","value":"MQ=="})");
+  post("/v3/kv/range", R"({"key":"YQ=="})");
+  post("/v3/kv/txn", R"({"success":[{"request_put":{"key":"Yg=="}},{"request_delete_range":{"key":"YQ=="}}]})");
+  post("/v3/lease/grant", R"({"ID":"7","TTL":60})");
+  post("/v3/lease/revoke", R"({"ID":"7"})");
+  for (const std::string& name : moving) EXPECT_GT(Sum(member, name), before[name]) << name;
+  EXPECT_EQ(Sum(member, "etcd_mvcc_put_total") - before["etcd_mvcc_put_total"], 2);
+  EXPECT_EQ(Sum(member, "etcd_mvcc_delete_total") - before["etcd_mvcc_delete_total"], 1);
+  EXPECT_EQ(Sum(member, "etcd_mvcc_txn_total") - before["etcd_mvcc_txn_total"], 1);
+  // Peers are asked every few seconds.
+  const absl::Time deadline = absl::Now() + absl::Seconds(60);
+  while (Sum(member, "etcd_network_peer_round_trip_time_seconds_count") < 2 && absl::Now() < deadline) {
+    absl::SleepFor(absl::Milliseconds(100));
+  }
+  EXPECT_GE(Sum(member, "etcd_network_peer_round_trip_time_seconds_count"), 2);
+}
+
+}  // namespace
+}  // namespace keel::test
