@@ -40,7 +40,7 @@ class Campaign {
   // Plays one; restarts the servers if one of them ended. False: cannot go on.
   bool PlayOne(const Sequence& sequence);
   bool StartServers();
-  void Report(const Sequence& sequence, const Finding& finding);
+  void Report(const Sequence& sequence, const Finding& finding, absl::Duration took);
   // The smallest sequence that shows a difference, and that difference.
   std::pair<Sequence, Finding> ShrinkFinding(const Sequence& sequence, const Finding& finding);
   bool DirectedMeetAll() const;
@@ -50,7 +50,6 @@ class Campaign {
   std::unique_ptr<Pair> pair_;
   Counts counts_;
   size_t findings_ = 0;
-  size_t unrepeatable_ = 0;
 };
 
 }  // namespace keel::differential

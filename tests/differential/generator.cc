@@ -18,7 +18,7 @@ struct Profile {
 };
 
 constexpr Profile kProfiles[] = {
-    {"kv", 25, 60, 30, 40, 12, 6, 4, 4, 0, 0, 1, 0, 0},
+    {"kv", 25, 60, 30, 40, 12, 6, 4, 4, 0, 0, 1, 1, 0},
     {"txn", 25, 40, 12, 25, 6, 50, 3, 6, 0, 0, 0, 1, 0},
     {"lease", 15, 60, 10, 25, 5, 10, 2, 48, 0, 0, 0, 0, 0},
     {"watch", 25, 40, 3, 35, 12, 14, 4, 6, 26, 0, 0, 0, 0},
@@ -83,6 +83,16 @@ Sequence Generate(uint64_t seed, uint64_t number) {
   const int64_t steps = maker.words().Between(5, profile.steps_max);
   // Something to meet.
   for (int i = 0; i < 4; ++i) sequence.steps.push_back(MakeStep("put", maker.Put()));
+  if (profile.watch > 0) {
+    // Somebody who sees it.
+    for (int stream = 0; stream < 2; ++stream) {
+      etcdserverpb::WatchRequest everything;
+      everything.mutable_create_request()->set_key(std::string(1, '\0'));
+      everything.mutable_create_request()->set_range_end(std::string(1, '\0'));
+      everything.mutable_create_request()->set_prev_kv(maker.words().Chance(0.5));
+      sequence.steps.push_back(MakeStep("watch", everything, stream));
+    }
+  }
   for (int64_t i = 0; i < steps; ++i) sequence.steps.push_back(ChooseStep(profile, &maker));
   AddFinalReads(&sequence);
   return sequence;

@@ -94,6 +94,14 @@ std::vector<KnownDifference> Table() {
            },
        .after = After::kEnd,
        .shown_by = "wrong_wire_type"},
+      {.name = "newer-rpcs",
+       .reason = "Downgrade is there since 3.5 and RangeStream since 3.7",
+       .explains =
+           [](const Divergence& d) {
+             return (d.step.method->word == "downgrade" || d.step.method->word == "rangestream") &&
+                    d.etcd.status.error_code() == grpc::StatusCode::UNIMPLEMENTED;
+           },
+       .shown_by = "newer_rpcs"},
       {.name = "tombstone-at-compaction",
        .reason =
            "since 3.4.34 a compaction at the revision of a delete keeps it, so that a watch from that very revision "

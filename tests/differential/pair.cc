@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "base/status_macros.h"
 #include "proto/etcdserver_kv.pb.h"
 #include "proto/etcdserver_lease.pb.h"
@@ -28,9 +29,12 @@ absl::StatusOr<std::unique_ptr<Pair>> Pair::Start(const Options& options) {
   KEEL_ASSIGN_OR_RETURN(pair->keel().process, ServerProcess::Start("keeld", options.keeld));
   for (Side& side : pair->sides_) {
     side.connection = std::make_unique<Connection>(side.process->endpoint());
-    if (!side.connection->AwaitReady(absl::Seconds(60))) {
-      return absl::UnavailableError(
-          absl::StrCat(side.process->name(), " does not answer; its log ends with:\n", side.process->LogTail()));
+    const absl::Time deadline = absl::Now() + absl::Seconds(60);
+    while (!side.connection->AwaitReady(absl::Seconds(1))) {
+      if (side.process->Running() && absl::Now() < deadline) continue;
+      return absl::UnavailableError(absl::StrCat(side.process->name(),
+                                                 " does not answer (scripts/setup installs etcd); its log ends with:\n",
+                                                 side.process->LogTail()));
     }
     etcdserverpb::StatusResponse response;
     const grpc::Status status = side.connection->Call("status", etcdserverpb::StatusRequest(), &response);

@@ -61,7 +61,8 @@ etcdserverpb::Compare RequestMaker::Compare() {
   if (!words_.Chance(0.02)) compare.set_key(words_.Key());
   if (words_.Chance(0.3)) compare.set_range_end(words_.RangeEnd(compare.key()));
   compare.set_result(static_cast<etcdserverpb::Compare::CompareResult>(words_.Between(0, 3)));
-  const int64_t target = words_.Between(0, 4);
+  if (words_.Chance(0.02)) compare.set_result(static_cast<etcdserverpb::Compare::CompareResult>(9));
+  const int64_t target = words_.Chance(0.02) ? 9 : words_.Between(0, 4);
   compare.set_target(static_cast<etcdserverpb::Compare::CompareTarget>(target));
   // Mostly the member that belongs to the target, sometimes another, sometimes none.
   switch (words_.Chance(0.85) ? target : words_.Between(0, 6)) {

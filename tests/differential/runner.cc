@@ -150,7 +150,7 @@ Played Runner::Play(const Sequence& sequence) {
   played.counts.sequences = 1;
   const absl::Time start = absl::Now();
   std::array<std::unique_ptr<Stream>, 2> keepalives;
-  WatchPlayer watches(pair_);
+  WatchPlayer watches(pair_, patience_);
   uint64_t watch_fields = 0;
   uint64_t watch_events = 0;
 
@@ -215,6 +215,7 @@ Played Runner::Play(const Sequence& sequence) {
     watches.Settle();
     compare_watches(sequence.steps.size() - 1, sequence.steps.back());
   }
+  played.took = absl::Now() - start;
   played.counts.fields += watch_fields;
   played.counts.events += watch_events;
   // A server that died answers "unavailable", which is no answer to compare. It may take a moment to be gone.

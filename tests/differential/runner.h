@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/time/time.h"
 #include "tests/differential/comparer.h"
 #include "tests/differential/known_differences.h"
 #include "tests/differential/pair.h"
@@ -40,12 +41,14 @@ struct Played {
   absl::Status status;  // Not ok: a server ended or cannot be levelled; nothing more can be played on the pair.
   std::optional<Finding> finding;
   Counts counts;
+  absl::Duration took;
 };
 
 // Owned by one thread.
 class Runner {
  public:
-  explicit Runner(Pair* pair) : pair_(pair) {}
+  // `patience`: how long one server may deliver watch events behind the other.
+  explicit Runner(Pair* pair, absl::Duration patience = absl::Seconds(10)) : pair_(pair), patience_(patience) {}
 
   // Levels the servers first, so that sequences do not depend on each other.
   Played Play(const Sequence& sequence);
@@ -68,6 +71,7 @@ class Runner {
   void Digest(const Step& step, Exchange* exchange);
 
   Pair* const pair_;
+  const absl::Duration patience_;
 };
 
 }  // namespace keel::differential

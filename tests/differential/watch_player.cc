@@ -256,7 +256,7 @@ std::vector<FieldDifference> WatchPlayer::CompareOnce(uint64_t* fields, uint64_t
 
 std::vector<FieldDifference> WatchPlayer::Compare(const std::function<bool(const FieldDifference&)>& explained,
                                                   uint64_t* fields, uint64_t* events) {
-  const absl::Time deadline = absl::Now() + absl::Seconds(2);
+  const absl::Time deadline = absl::Now() + patience_;
   std::vector<FieldDifference> differences;
   while (true) {
     differences = CompareOnce(fields, events);

@@ -25,7 +25,8 @@ namespace keel::differential {
 // Owned by one thread.
 class WatchPlayer {
  public:
-  explicit WatchPlayer(Pair* pair) : pair_(pair) {}
+  // `patience`: how long Compare() waits for what only one of the servers has delivered.
+  WatchPlayer(Pair* pair, absl::Duration patience) : pair_(pair), patience_(patience) {}
 
   struct Exchange {
     Answer etcd;
@@ -43,8 +44,8 @@ class WatchPlayer {
   // Puts the marker, which takes a revision on both. False: it could not be put, and what follows may see events late.
   bool Settle();
 
-  // Differences between what all streams have delivered, as far as `explained` leaves them; waits up to two seconds
-  // for the slower. `fields` and `events` are what was compared since the last call.
+  // Differences between what all streams have delivered, as far as `explained` leaves them. `fields` and `events` are
+  // what was compared since the last call.
   std::vector<FieldDifference> Compare(const std::function<bool(const FieldDifference&)>& explained, uint64_t* fields,
                                        uint64_t* events);
 
@@ -77,6 +78,7 @@ class WatchPlayer {
   std::vector<FieldDifference> CompareOnce(uint64_t* fields, uint64_t* events) const;
 
   Pair* const pair_;
+  const absl::Duration patience_;
   std::map<int, Streams> streams_;
   bool reads_history_ = false;  // Since it last settled, a watcher has started in the past.
   int64_t marker_revision_ = 0;
