@@ -77,6 +77,25 @@ TEST(RaftDataLossTest, CommitOfAnAppendProvesNothing) {
   EXPECT_FALSE(rig.core.status().data_loss);
 }
 
+// The lost write had replaced an entry of an earlier leader, which is back: the log is as long as the leader believes,
+// and still another one.
+TEST(RaftDataLossTest, WhatALostWriteHadReplacedIsNotCommitted) {
+  Rig rig(RigOptions(), RigState(3, {1, 5}));
+  ASSERT_TRUE(rig.Receive(2, 6, Heartbeat{.commit = Index(2)}).ok());
+  EXPECT_EQ(rig.core.status().commit, Index(0));
+  // The leader's own word on what is there counts.
+  ASSERT_TRUE(rig.Receive(2, 6, AppendRequest{.prev = {Term(1), Index(1)}, .entries = Entries(2, {6})}).ok());
+  ASSERT_TRUE(rig.Receive(2, 6, Heartbeat{.commit = Index(2)}).ok());
+  EXPECT_EQ(rig.core.status().commit, Index(2));
+}
+
+// A restart forgets nothing of this: the entries of the leader's own term vouch for those before them.
+TEST(RaftDataLossTest, AMemberThatComesBackCommitsByHeartbeatsAtOnce) {
+  Rig rig(RigOptions(), RigState(3, {1, 5, 6}));
+  ASSERT_TRUE(rig.Receive(2, 6, Heartbeat{.commit = Index(2)}).ok());
+  EXPECT_EQ(rig.core.status().commit, Index(2));
+}
+
 // While a snapshot is being installed the log is about to be another.
 TEST(RaftDataLossTest, NothingIsConcludedDuringAnInstall) {
   Rig rig(RigOptions(), RigState(3, {3, 3, 4}));

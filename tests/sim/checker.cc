@@ -241,7 +241,9 @@ void Checker::OnSend(const Member& member, const Message& message) {
   // A pre-vote promises nothing.
   if ((request != nullptr && request->pre_vote) || (vote != nullptr && vote->pre_vote)) return;
   const HardState& durable = member.durable_hard_state();
-  term_durable_.Require(durable.term >= message.term, [&] {
+  // A damaged log may know of an earlier term than the state does, which is on the disk as well.
+  const bool is_exempt = exempt_.count(member.id()) != 0;
+  term_durable_.Require(is_exempt || durable.term >= message.term, [&] {
     return absl::StrCat(Text(member), " spoke in term ", message.term.value(), ", which is not on its disk");
   });
   if (request != nullptr) {

@@ -104,7 +104,7 @@ class Cluster final : public MemberHost {
   void ChangeMembership(const FaultEvent& event, int target);
   // A removed member goes on until somebody notices.
   void RetireRemoved();
-  // Its directory becomes what it was some time ago, or empty, under the same id.
+  // Its directory becomes what it was some time ago, or empty, or loses its newest write, under the same id.
   void RollBack(const FaultEvent& event, int target);
   void WatchRolledBack(int node, int leader, raft::Term term);
   // While it lasts, no message travels there; several may overlap.
@@ -113,6 +113,8 @@ class Cluster final : public MemberHost {
   void Partition(const FaultEvent& event, int target);
   void DamageDisk(const FaultEvent& event, Member& member);
   void RotLog(Member& member, uint64_t param);
+  // False: the log has no such write, or cannot be read.
+  bool RotTail(Member& member);
 
   // Faults end for these, and they must recover; the others are shut out, one way or another.
   std::set<int> ChooseCore();

@@ -74,6 +74,7 @@ void Cluster::Apply(const FaultEvent& event) {
       return Transfer(1 + event.other % nodes());
     case FaultKind::kRollback:
     case FaultKind::kWipe:
+    case FaultKind::kTailRot:
       return RollBack(event, target);
     case FaultKind::kAddLearner:
     case FaultKind::kPromote:
@@ -270,18 +271,18 @@ void Cluster::RollBack(const FaultEvent& event, int target) {
     if (follower.id == victim.id()) match = follower.match;
   }
   const std::optional<Member::Directory>& older = older_directories_[target];
-  const bool wipes = event.kind == FaultKind::kWipe;
-  if (!wipes && (!older || older->last >= match)) return;
+  const bool restores = event.kind == FaultKind::kRollback;
+  if (restores && (!older || older->last >= match)) return;
   if (match == raft::Index(0) || match > durable) return;
+  victim.PowerCut(SimDisk::Loss::kNothing);
+  if (event.kind == FaultKind::kTailRot && !RotTail(victim)) return victim.Start();
   damaged_ = std::move(damaged);
   checker_.Exempt(victim.id());
-  victim.PowerCut(SimDisk::Loss::kNothing);
-  if (wipes) {
-    victim.Wipe();
-  } else {
-    victim.Restore(*older);
-  }
-  world_.Trace(target, wipes ? " has lost its directory" : " is back in an older directory");
+  if (event.kind == FaultKind::kWipe) victim.Wipe();
+  if (restores) victim.Restore(*older);
+  world_.Trace(target, restores                         ? " is back in an older directory"
+                       : event.kind == FaultKind::kWipe ? " has lost its directory"
+                                                        : " has lost its last write");
   for (int m = 1; m <= nodes(); ++m) {
     if (m == leader) continue;
     // For good: in the recovery it does not count.
@@ -309,7 +310,7 @@ void Cluster::WatchRolledBack(int node, int leader, raft::Term term) {
 
 void Cluster::RotLog(Member& victim, uint64_t param) {
   // Never a majority: nothing could be promised then but to stop. And never the newest segment but for its beginning:
-  // damage to the last write is taken for the end of the log, see storage/README.md.
+  // damage to the last write is taken for the end of the log (storage/README.md), which is kTailRot's affair.
   std::set<int> damaged = damaged_;
   damaged.insert(victim.node());
   if (2 * static_cast<int>(damaged.size()) >= options_.members) return;
@@ -326,6 +327,33 @@ void Cluster::RotLog(Member& victim, uint64_t param) {
   world_.Trace("a bit of ", path, " of ", victim.node(), " turned");
   damaged_ = std::move(damaged);
   checker_.Exempt(victim.id());
+}
+
+bool Cluster::RotTail(Member& victim) {
+  const absl::StatusOr<std::vector<std::string>> names = victim.disk().List("log");
+  if (!names.ok()) return false;
+  std::string path;
+  for (const std::string& name : *names) {
+    if (absl::EndsWith(name, ".log")) path = absl::StrCat("log/", name);
+  }
+  const absl::StatusOr<std::unique_ptr<storage::DiskFile>> file = victim.disk().Open(path);
+  const absl::StatusOr<std::string> content = file.ok() ? storage::ReadWhole(**file) : file.status();
+  const absl::StatusOr<storage::SegmentHeader> header =
+      content.ok() ? storage::DecodeSegmentHeader(*content) : content.status();
+  if (!header.ok()) return false;
+  const uint32_t seed = storage::RecordSeed(header->sequence);
+  uint32_t chain = header->crc;
+  uint64_t begin = 0;  // Of the last write.
+  uint64_t end = storage::kSegmentHeaderBytes;
+  while (end < content->size()) {
+    const auto record = storage::DecodeRecord(seed, std::string_view(*content).substr(end));
+    if (!record || record->previous != chain) break;
+    begin = record->write_begin;
+    end += record->encoded_bytes();
+    chain = record->crc;
+  }
+  // The write that begins a segment is known to have been synced.
+  return begin > storage::kSegmentHeaderBytes && victim.disk().FlipBit(path, begin, end);
 }
 
 }  // namespace keel::sim

@@ -17,7 +17,7 @@ constexpr const char* kNames[] = {"kill",      "power-cut", "power-cut-all", "pa
                                   "disk-full", "bit-rot",   "rollback",      "wipe",      "isolate",    "halves",
                                   "bridge",    "ring",      "one-way",       "muted",     "deafened",   "swizzle",
                                   "flap",      "clog",      "campaign",      "peer-died", "transfer",   "add-learner",
-                                  "promote",   "add-voter", "remove",        "replace",   "truncate"};
+                                  "promote",   "add-voter", "remove",        "replace",   "truncate",   "tail-rot"};
 static_assert(std::size(kNames) == kFaultKinds);
 
 // A member that leads is where most faults matter.

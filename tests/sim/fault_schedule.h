@@ -45,8 +45,9 @@ enum class FaultKind {
   kRemove,
   kReplace,   // Remove the target and add another in one step.
   kTruncate,  // The state becomes durable and the log before it goes.
+  kTailRot,   // A bit of the last write to the log turns, after it was synced, while the member is down.
 };
-inline constexpr size_t kFaultKinds = static_cast<size_t>(FaultKind::kTruncate) + 1;
+inline constexpr size_t kFaultKinds = static_cast<size_t>(FaultKind::kTailRot) + 1;
 
 const char* FaultName(FaultKind kind);  // "power-cut"
 

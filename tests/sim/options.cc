@@ -142,6 +142,7 @@ SimOptions DrawOptions(std::string_view profile, uint64_t seed) {
     f[FaultKind::kTruncate] = Rate(random, 0.6, 0.1, 2);
     o.segment_bytes = Pick<size_t>(random, {700, 700, 2 << 10, 4 << 10});
     o.flush = Pick(random, {0.02, 0.3, 1.0});
+    f[FaultKind::kTailRot] = Rate(random, 0.2, 0.02, 0.2);
   }
   return o;
 }
