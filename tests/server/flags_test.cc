@@ -94,6 +94,7 @@ TEST(FlagsTest, WhatCannotBeDoneIsRefusedRatherThanIgnored) {
       {{"--auth-token=jwt"}, "authentication"},
       {{"--discovery-srv=example.com"}, "discovery"},
       {{"--unsafe-no-fsync"}, "never acknowledges"},
+      {{"--enable-grpc-gateway=false"}, "Keel always does this"},
       {{"--config-file=/no/such/file"}, "configuration file /no/such/file: cannot be read"},
       {{"serve"}, "'serve' is not a valid flag"},
       {{"gateway", "start"}, "'gateway' is not available"},

@@ -311,7 +311,6 @@ constexpr Flag kFlags[] = {
     {.name = "warning-unary-request-duration", .kind = kDuration, .default_text = "300ms"},
     {.name = "downgrade-check-time", .kind = kDuration, .default_text = "5s"},
     {.name = "feature-gates"},
-    {.name = "enable-grpc-gateway", .kind = kBool, .default_text = "true"},
     {.name = "enable-pprof", .kind = kBool, .default_text = "false"},
     {.name = "v2-deprecation"},
     {.name = "experimental-initial-corrupt-check", .kind = kBool, .default_text = "false"},
@@ -343,6 +342,7 @@ constexpr Flag kFlags[] = {
     // Refused unless they are at their default: ignoring them would be less safe or less than what was asked for.
     {.name = "wal-dir", .refusal = kNotYet},
     {.name = "pre-vote", .kind = kBool, .default_text = "true", .refusal = kAlwaysOn},
+    {.name = "enable-grpc-gateway", .kind = kBool, .default_text = "true", .refusal = kAlwaysOn},
     {.name = "unsafe-no-fsync",
      .kind = kBool,
      .default_text = "false",
