@@ -38,6 +38,14 @@ FullOptions DrawFullOptions(uint64_t seed) {
   if (tiny()) o.value_cache_bytes = 0;
   if (tiny()) o.compact_step = 1;
   if (tiny()) o.log_bytes_kept_max = 4000;
+  // Followers that were away for a moment only then need a snapshot. From a source of its own: old seeds stay what they
+  // were.
+  Random later(Mix(HashOf("short logs"), seed));
+  if (later.Chance(0.25)) {
+    s.log_entries_kept = 1;
+    s.flush = 0.3;
+    o.log_bytes_kept_max = 500;
+  }
   o.poll_max = tiny() ? 200 * kMillisecond : kMillisecond;
   return o;
 }

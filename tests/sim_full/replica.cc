@@ -32,7 +32,8 @@ Replica::Replica(World* world, Ledger* ledger, Oracle* oracle, const FullOptions
       random_(world->Stream(absl::StrCat("member ", node))),
       disk_(random_.Next(), ledger),
       restart_equal_(ledger, "restart-equals-live"),
-      snapshot_equal_(ledger, "snapshot-equals-live") {
+      snapshot_equal_(ledger, "snapshot-equals-live"),
+      snapshot_installed_(ledger, "snapshot-installed") {
   const double skew = options_.sim.clock_skew;
   clock_rate_ = 1 + skew * static_cast<double>(random_.Between(-1000, 1000)) / 1000;
   const SimTime offset = random_.Between(0, 1000) * kSecond;

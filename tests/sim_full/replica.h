@@ -161,6 +161,7 @@ class Replica {
 
   Invariant restart_equal_;
   Invariant snapshot_equal_;
+  Mark snapshot_installed_;
 };
 
 }  // namespace keel::sim

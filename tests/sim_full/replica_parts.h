@@ -46,7 +46,7 @@ class Replica::Machine final : public raft::StateMachine {
   }
   absl::Status Install(const raft::SnapshotMeta& meta) override {
     KEEL_RETURN_IF_ERROR(applier_.Install(meta));
-    ++replica_.ledger_.totals["snapshots installed"];
+    replica_.snapshot_installed_.Reached();
     replica_.world_.Trace(replica_.node_, " installs ", meta.last.index.value());
     replica_.oracle_.CheckState(replica_.node_, replica_.store());
     return absl::OkStatus();
