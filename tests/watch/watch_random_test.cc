@@ -123,6 +123,7 @@ struct ModelStream {
   std::deque<WatchArgs> creating;  // Answered in order.
   std::map<int64_t, ModelWatcher> watchers;
   std::set<int64_t> cancelling;
+  std::set<int64_t> compacted;                      // Ended by a compaction; the id is taken until it is cancelled.
   std::vector<etcdserverpb::WatchResponse> pieces;  // Of a fragmented response.
 };
 
@@ -166,11 +167,12 @@ class RandomRun {
     } else if (dice < 58) {
       Create(&stream);
     } else if (dice < 61) {
-      if (!stream.watchers.empty()) {
-        auto at = stream.watchers.begin();
-        std::advance(at, static_cast<int64_t>(random_.Below(stream.watchers.size())));
-        stream.cancelling.insert(at->first);
-        (*stream.reader)->Cancel(at->first);
+      std::vector<int64_t> ids(stream.compacted.begin(), stream.compacted.end());
+      for (const auto& [id, watcher] : stream.watchers) ids.push_back(id);
+      if (!ids.empty()) {
+        const int64_t id = ids[random_.Below(ids.size())];
+        stream.cancelling.insert(id);
+        (*stream.reader)->Cancel(id);
       }
     } else if (dice < 63 && revision_ > compacted_ + 20) {
       compacted_ = random_.Between(compacted_ + 1, revision_);
@@ -289,6 +291,11 @@ class RandomRun {
       }
       return;
     }
+    if (response.canceled() && stream->compacted.erase(response.watch_id()) == 1) {
+      ASSERT_EQ(response.compact_revision(), 0);
+      ASSERT_EQ(stream->cancelling.erase(response.watch_id()), 1u) << "nobody cancelled it";
+      return;
+    }
     const auto found = stream->watchers.find(response.watch_id());
     ASSERT_NE(found, stream->watchers.end()) << "unknown, or cancelled before";
     ModelWatcher& watcher = found->second;
@@ -297,11 +304,12 @@ class RandomRun {
         ASSERT_EQ(response.header().revision(), 0);
         ASSERT_LE(response.compact_revision(), compacted_);
         ASSERT_LT(std::max(watcher.seen, watcher.first), response.compact_revision());
+        // A cancellation that is on its way is confirmed all the same.
+        stream->compacted.insert(response.watch_id());
       } else {
-        ASSERT_EQ(stream->cancelling.count(response.watch_id()), 1u);
+        ASSERT_EQ(stream->cancelling.erase(response.watch_id()), 1u);
       }
       ASSERT_TRUE(stream->pieces.empty());
-      stream->cancelling.erase(response.watch_id());
       stream->watchers.erase(found);
       return;
     }
