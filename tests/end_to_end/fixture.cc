@@ -13,6 +13,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
@@ -54,6 +55,11 @@ void ClusterTest::StartCluster(int members, std::vector<std::string> extra_flags
   cluster_ = std::make_unique<tools::LocalCluster>(*std::move(cluster));
   ASSERT_TRUE(cluster_->StartAll().ok());
   WaitHealthy();
+  // A member answers a moment before it has published its name and its directory, of which many tests ask.
+  const absl::Time deadline = absl::Now() + kPatience;
+  while (absl::StrContains(EtcdctlOk({"member", "list"}), "unstarted")) {
+    ASSERT_LT(absl::Now(), deadline) << "not every member publishes its name";
+  }
 }
 
 std::pair<int, std::string> ClusterTest::HttpGet(int member, const std::string& path) {
