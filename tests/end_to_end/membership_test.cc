@@ -43,7 +43,7 @@ class MembershipTest : public ClusterTest {
     return *std::move(client);
   }
 
-  // Repeats `call` while a rule of safety says "not yet".
+  // Repeats `call` while a rule of safety says "not yet", or when it went to a member that has just been killed.
   template <typename Call>
   absl::StatusOr<MembersResponse> Insist(Call call) {
     const absl::Time deadline = absl::Now() + kPatience;
@@ -51,7 +51,9 @@ class MembershipTest : public ClusterTest {
       absl::StatusOr<MembersResponse> response = call();
       const bool not_yet = !response.ok() && (absl::StrContains(response.status().message(), "unhealthy cluster") ||
                                               absl::StrContains(response.status().message(), "not enough started") ||
-                                              absl::StrContains(response.status().message(), "in sync with leader"));
+                                              absl::StrContains(response.status().message(), "in sync with leader") ||
+                                              absl::StrContains(response.status().message(), "Transport closed") ||
+                                              absl::StrContains(response.status().message(), "Socket closed"));
       if (!not_yet || absl::Now() > deadline) return response;
       absl::SleepFor(absl::Milliseconds(50));
     }
