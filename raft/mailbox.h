@@ -37,6 +37,9 @@ struct Fetched {
 struct Unreachable {
   MemberId peer;
 };
+struct Reachable {
+  MemberId peer;
+};
 struct SnapshotSent {
   MemberId follower;
   absl::Status status;
@@ -68,8 +71,8 @@ struct TransferRequest {
   absl::Time deadline;
   ChangeDone done;
 };
-using Event = std::variant<Fetched, Unreachable, SnapshotSent, SnapshotOffer, Installed, LogTruncated, PeerDied,
-                           MembershipRequest, TransferRequest>;
+using Event = std::variant<Fetched, Unreachable, Reachable, SnapshotSent, SnapshotOffer, Installed, LogTruncated,
+                           PeerDied, MembershipRequest, TransferRequest>;
 
 // Everything that has come in for the raft thread since it last looked. Order is kept within a kind, which is all that
 // Raft asks for.

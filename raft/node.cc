@@ -146,6 +146,7 @@ class NodeImpl final : public Node {
     mailbox_.PushMessages(std::move(messages));
   }
   void ReportUnreachable(MemberId peer) override { mailbox_.PushEvent(Unreachable{peer}); }
+  void ReportReachable(MemberId peer) override { mailbox_.PushEvent(Reachable{peer}); }
   void ReportPeerDied(MemberId peer) override { mailbox_.PushEvent(PeerDied{peer}); }
   void ReportSnapshotSent(MemberId follower, const absl::Status& status, EntryId last) override {
     mailbox_.PushEvent(SnapshotSent{follower, status, last});
@@ -279,6 +280,7 @@ class NodeImpl final : public Node {
 
   void Handle(Fetched& fetched) { core_.OnFetched(fetched.follower, std::move(fetched.entries)); }
   void Handle(Unreachable& unreachable) { core_.OnUnreachable(unreachable.peer); }
+  void Handle(const Reachable&) {}  // The turn that takes it sends what has waited.
   void Handle(PeerDied& died) { core_.OnPeerDied(died.peer); }
   void Handle(MembershipRequest& request) {
     if (request.deadline <= clock_.Now()) return Finish(request.done, Late("a membership change"));
@@ -313,13 +315,19 @@ class NodeImpl final : public Node {
       CoreStatus status = core_.status();
       NoteLeadership(status);
       FinishTransfers(status);
-      if (status.leader != kNobody) {
+      if (ReachesLeader(status)) {
         ProposePending();
         while (const std::optional<ReadId> id = reads_.StartAttempt(now)) core_.ReadIndex(*id);
       }
       if (!core_.HasReady()) return Publish(std::move(status), ticked);
       while (core_.HasReady()) Execute(core_.TakeReady());
     }
+  }
+
+  // A new leader is often heard before it can be dialled: what is forwarded to it then would be lost, and its caller
+  // would learn of it by its deadline only.
+  bool ReachesLeader(const CoreStatus& status) const {
+    return status.leader == options_.core.id || (status.leader != kNobody && transport_.Reaches(status.leader));
   }
 
   // In the order of ready.h.
@@ -363,7 +371,7 @@ class NodeImpl final : public Node {
         payloads.push_back(proposal.payload);
       }
       const size_t count = payloads.size();
-      // No leader, or no room: they stay, until a later turn or their deadline.
+      // No leader after all, or no room: they stay, until a later turn or their deadline.
       if (!core_.Propose(std::move(payloads)).ok()) break;
       proposals_.erase(proposals_.begin(), proposals_.begin() + static_cast<std::ptrdiff_t>(count));
     }

@@ -100,6 +100,8 @@ class Node {
   // From the transport.
   virtual void Deliver(std::vector<Message> messages) = 0;
   virtual void ReportUnreachable(MemberId peer) = 0;
+  // Transport::Reaches(peer) has become true: what waits for it goes out.
+  virtual void ReportReachable(MemberId peer) = 0;
   // See Core::OnPeerDied: the connection to `peer` was reset or refused by a host that answers, not merely lost.
   virtual void ReportPeerDied(MemberId peer) = 0;
   virtual void ReportSnapshotSent(MemberId follower, const absl::Status& status, EntryId last) = 0;

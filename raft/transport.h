@@ -17,6 +17,11 @@ class Transport {
   // log writer thread, possibly at once.
   virtual void Send(std::vector<Message> messages) = 0;
 
+  // Whether what is sent to `peer` now is likely to get there. What is proposed here for a leader that is not reached
+  // waits instead of being sent and lost; Node::ReportReachable ends the wait. A transport that cannot tell says yes.
+  // Called by the raft thread; must not block.
+  virtual bool Reaches(MemberId /*peer*/) const { return true; }
+
   // Starts sending a snapshot to `follower` in the background; ends with one Node::ReportSnapshotSent. Never blocks.
   virtual void SendSnapshot(MemberId follower, Term term) = 0;
 };

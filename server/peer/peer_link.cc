@@ -23,9 +23,6 @@ constexpr size_t kFrameBytes = 1u << 20;
 // What the encoding may add to MessageBytes() in the receiver's limit.
 constexpr size_t kFrameSlackBytes = 64u << 10;
 
-constexpr absl::Duration kRetryDelayMin = absl::Milliseconds(50);
-// The channel paces the real attempts to connect; asking it costs little.
-constexpr absl::Duration kRetryDelayMax = absl::Milliseconds(100);
 // A peer that refuses us needs a person, not haste; one that does not know us yet is about to.
 constexpr absl::Duration kRefusedDelay = absl::Seconds(1);
 constexpr absl::Duration kStrangerDelay = absl::Milliseconds(100);
@@ -92,16 +89,22 @@ class PeerLink::Stream final : public grpc::ClientBidiReactor<raftpb::PeerFrame,
 };
 
 PeerLink::PeerLink(const PeerLinkOptions& options, const PeerIdentity* identity, PeerLinkEvents events)
-    : options_(options), identity_(*identity), events_(std::move(events)), retry_delay_(kRetryDelayMin) {
+    : options_(options), identity_(*identity), events_(std::move(events)), retry_delay_(options.redial_min) {
   KEEL_CHECK(!options_.urls.empty()) << "member " << options_.peer << " has no peer URLs";
-  for (const Url& url : options_.urls) {
-    stubs_.push_back(raftpb::RaftTransport::NewStub(DialPeer(url, options_.message_bytes_max)));
-  }
+  stubs_ = NewStubs();
 }
 
 PeerLink::~PeerLink() {
   absl::MutexLock lock(&mu_);
   KEEL_CHECK(stream_ == nullptr && alarms_ == 0);
+}
+
+PeerLink::Stubs PeerLink::NewStubs() const {
+  Stubs stubs;
+  for (const Url& url : options_.urls) {
+    stubs.push_back(raftpb::RaftTransport::NewStub(DialPeer(url, options_.message_bytes_max)));
+  }
+  return stubs;
 }
 
 void PeerLink::Start() { Dial(); }
@@ -131,6 +134,16 @@ void PeerLink::DialLater(absl::Duration delay) {
     absl::MutexLock lock(&mu_);
     --alarms_;
   });
+}
+
+void PeerLink::DialNow() {
+  if (connected()) return;
+  // A channel that has failed refuses calls until an attempt of its own, later, has succeeded; a new one tries at once.
+  Stubs stubs = NewStubs();
+  absl::MutexLock lock(&mu_);
+  if (state_ != State::kUnreachable || stream_ != nullptr) return;
+  stubs_.swap(stubs);
+  alarm_->Cancel();  // Which dials.
 }
 
 void PeerLink::Send(std::vector<raft::Message> messages) {
@@ -187,11 +200,12 @@ void PeerLink::OnAccepted(Stream* stream) {
     stream->accepted = true;
     state_ = State::kUp;
     in_episode_ = false;
-    retry_delay_ = kRetryDelayMin;
+    retry_delay_ = options_.redial_min;
     last_error_.clear();
     connected_since_ = Clock::Real().Now();
   }
   KEEL_LOG_INFO("peer stream established", {{"member", identity_.self()}, {"peer", options_.peer}});
+  events_.reachable();
 }
 
 void PeerLink::OnRefused(Stream* stream, const raftpb::PeerAck& ack) {
@@ -275,7 +289,7 @@ void PeerLink::OnStreamDone(Stream* stream, const absl::Status& status) {
   last_error_ = error;
   ++attempt_;
   DialLater(ended->is_stranger ? kStrangerDelay : refused ? kRefusedDelay : retry_delay_);
-  retry_delay_ = std::min(retry_delay_ * 2, kRetryDelayMax);
+  retry_delay_ = std::min(retry_delay_ * 2, options_.redial_max);
 }
 
 void PeerLink::BeginStop() {

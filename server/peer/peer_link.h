@@ -1,7 +1,6 @@
 #pragma once
 
 #include <grpcpp/alarm.h>
-#include <grpcpp/channel.h>
 
 #include <atomic>
 #include <cstdint>
@@ -28,10 +27,14 @@ struct PeerLinkOptions {
   size_t queue_bytes_max = 0;
   size_t queue_messages_max = 0;
   size_t message_bytes_max = 0;
+  absl::Duration redial_min;  // After a failed attempt; doubles up to redial_max.
+  absl::Duration redial_max;
 };
 
 // What a link has to tell. Called without locks held, on any thread that sends or on gRPC's; none may block.
 struct PeerLinkEvents {
+  // The peer has accepted a stream: it takes messages from now on.
+  std::function<void()> reachable;
   // Once per episode: the stream broke, the peer cannot be dialled, the queue ran over.
   std::function<void()> unreachable;
   // A stream that the peer had accepted has ended, not by our doing.
@@ -61,6 +64,9 @@ class PeerLink {
   // Takes the messages, in order. Never blocks.
   void Send(std::vector<raft::Message> messages);
 
+  // The peer is there, it has just called: if the link waits before its next attempt, it makes it now.
+  void DialNow();
+
   // In two steps so that many links end together: the first cancels, the second blocks until nothing runs.
   void BeginStop();
   void AwaitStopped();
@@ -87,6 +93,10 @@ class PeerLink {
   // Of the current stream. Only one write at a time, and none may begin once the stream has ended.
   enum class Writer { kIdle, kBusy, kEnded };
 
+  using Stubs = std::vector<std::unique_ptr<raftpb::RaftTransport::Stub>>;
+
+  // One per URL, each with a channel of its own that has not tried yet.
+  Stubs NewStubs() const;
   void Dial();
   void DialLater(absl::Duration delay) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
@@ -106,9 +116,9 @@ class PeerLink {
   const PeerLinkOptions options_;
   const PeerIdentity& identity_;
   const PeerLinkEvents events_;
-  std::vector<std::unique_ptr<raftpb::RaftTransport::Stub>> stubs_;  // One per URL.
 
   mutable absl::Mutex mu_;
+  Stubs stubs_ ABSL_GUARDED_BY(mu_);  // Those in use by a stream outlive it.
   State state_ ABSL_GUARDED_BY(mu_) = State::kOpening;
   Writer writer_ ABSL_GUARDED_BY(mu_) = Writer::kEnded;
   std::unique_ptr<Stream> stream_ ABSL_GUARDED_BY(mu_);  // Deleted in its OnDone.

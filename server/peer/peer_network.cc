@@ -77,7 +77,9 @@ class PeerNetworkImpl final : public PeerNetwork {
   PeerNetworkImpl(const PeerNetworkOptions& options, storage::StateStore* store)
       : options_(options),
         identity_(SelfOf(options)),
-        raft_service_(&identity_, &delivery_, [this](const PeerAddress& peer, uint64_t index) { Expect(peer, index); }),
+        raft_service_(&identity_, &delivery_,
+                      {.newcomer = [this](const PeerAddress& peer, uint64_t index) { Expect(peer, index); },
+                       .caller = [this](raft::MemberId peer) { DialNow(peer); }}),
         lease_service_(options.cluster_id, &delivery_),
         lease_client_(options.cluster_id),
         member_service_(&identity_, store),
@@ -144,6 +146,11 @@ class PeerNetworkImpl final : public PeerNetwork {
     std::map<raft::MemberId, std::vector<raft::Message>> by_peer;
     for (raft::Message& message : messages) by_peer[message.to].push_back(std::move(message));
     for (auto& [id, batch] : by_peer) SendTo(id, std::move(batch));
+  }
+
+  bool Reaches(raft::MemberId peer) const override {
+    const std::shared_ptr<PeerLink> link = LinkTo(peer);
+    return link != nullptr && link->connected();
   }
 
   void SendSnapshot(raft::MemberId follower, raft::Term term) override {
@@ -322,9 +329,12 @@ class PeerNetworkImpl final : public PeerNetwork {
                         .urls = peer.urls,
                         .queue_bytes_max = options_.queue_bytes_max,
                         .queue_messages_max = options_.queue_messages_max,
-                        .message_bytes_max = options_.message_bytes_max},
+                        .message_bytes_max = options_.message_bytes_max,
+                        .redial_min = options_.redial_min,
+                        .redial_max = options_.redial_max},
         &identity_,
         PeerLinkEvents{
+            .reachable = [this, id] { delivery_.WithNode([id](raft::Node& node) { node.ReportReachable(id); }); },
             .unreachable = [this, id] { delivery_.WithNode([id](raft::Node& node) { node.ReportUnreachable(id); }); },
             .broken = [this, id, urls = peer.urls] { Probe(id, urls); },
             .refused = [this](raftpb::PeerAck::Refusal refusal,
@@ -368,14 +378,18 @@ class PeerNetworkImpl final : public PeerNetwork {
     return found == peers_.end() ? nullptr : found->second.channels;
   }
 
+  std::shared_ptr<PeerLink> LinkTo(raft::MemberId id) const {
+    absl::ReaderMutexLock lock(&mu_);
+    const auto found = peers_.find(id);
+    return found == peers_.end() ? nullptr : found->second.link;
+  }
+
   void SendTo(raft::MemberId to, std::vector<raft::Message> messages) {
-    std::shared_ptr<PeerLink> link;
-    {
-      absl::ReaderMutexLock lock(&mu_);
-      const auto found = peers_.find(to);
-      if (found != peers_.end()) link = found->second.link;
-    }
-    if (link != nullptr) link->Send(std::move(messages));
+    if (const std::shared_ptr<PeerLink> link = LinkTo(to)) link->Send(std::move(messages));
+  }
+
+  void DialNow(raft::MemberId peer) {
+    if (const std::shared_ptr<PeerLink> link = LinkTo(peer)) link->DialNow();
   }
 
   const PeerNetworkOptions options_;

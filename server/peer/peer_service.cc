@@ -153,9 +153,8 @@ class PeerService::IncomingSnapshot final : public grpc::ServerReadReactor<raftp
   std::thread thread_;
 };
 
-PeerService::PeerService(PeerIdentity* identity, Delivery* delivery,
-                         std::function<void(const PeerAddress&, uint64_t)> on_newcomer)
-    : identity_(*identity), delivery_(*delivery), receiver_(identity, delivery), on_newcomer_(std::move(on_newcomer)) {}
+PeerService::PeerService(PeerIdentity* identity, Delivery* delivery, Events events)
+    : identity_(*identity), delivery_(*delivery), receiver_(identity, delivery), events_(std::move(events)) {}
 
 grpc::ServerBidiReactor<raftpb::PeerFrame, raftpb::PeerAck>* PeerService::Stream(
     grpc::CallbackServerContext* /*context*/) {
@@ -169,7 +168,8 @@ grpc::ServerReadReactor<raftpb::SnapshotChunk>* PeerService::InstallSnapshot(grp
 
 PeerIdentity::Verdict PeerService::Greet(const raftpb::PeerHello& hello) {
   PeerIdentity::Verdict verdict = identity_.Greet(hello);
-  if (verdict.newcomer.has_value()) on_newcomer_(*verdict.newcomer, verdict.newcomer_index);
+  if (verdict.newcomer.has_value()) events_.newcomer(*verdict.newcomer, verdict.newcomer_index);
+  if (verdict.accepted()) events_.caller(raft::MemberId(hello.from()));
   return verdict;
 }
 

@@ -26,9 +26,14 @@ namespace keel::server {
 // Thread-safe. Ends with the grpc::Server it is registered at.
 class PeerService final : public raftpb::RaftTransport::CallbackService {
  public:
-  // `on_newcomer` is told of an accepted peer that was not known before; it must not block.
-  PeerService(PeerIdentity* identity, Delivery* delivery,
-              std::function<void(const PeerAddress&, uint64_t index)> on_newcomer);
+  // Who has called. Neither may block.
+  struct Events {
+    // An accepted peer that was not known before.
+    std::function<void(const PeerAddress&, uint64_t index)> newcomer;
+    // Every accepted stream; after `newcomer`.
+    std::function<void(raft::MemberId peer)> caller;
+  };
+  PeerService(PeerIdentity* identity, Delivery* delivery, Events events);
 
   grpc::ServerBidiReactor<raftpb::PeerFrame, raftpb::PeerAck>* Stream(grpc::CallbackServerContext* context) override;
   grpc::ServerReadReactor<raftpb::SnapshotChunk>* InstallSnapshot(grpc::CallbackServerContext* context,
@@ -59,7 +64,7 @@ class PeerService final : public raftpb::RaftTransport::CallbackService {
   PeerIdentity& identity_;
   Delivery& delivery_;
   SnapshotReceiver receiver_;
-  const std::function<void(const PeerAddress&, uint64_t index)> on_newcomer_;
+  const Events events_;
   std::atomic<uint64_t> refused_messages_{0};
   std::atomic<uint64_t> refused_callers_{0};
 

@@ -57,6 +57,7 @@ class FakeNode final : public raft::Node {
 
   void Deliver(std::vector<raft::Message> /*messages*/) override {}
   void ReportUnreachable(raft::MemberId /*peer*/) override {}
+  void ReportReachable(raft::MemberId /*peer*/) override {}
   void ReportPeerDied(raft::MemberId /*peer*/) override {}
   void ProposeMembership(raft::MembershipChange /*change*/, raft::Payload /*context*/, absl::Time /*deadline*/,
                          raft::ChangeDone done) override {

@@ -177,6 +177,7 @@ class Cluster::Network final : public Transport {
  public:
   Network(Cluster* cluster, int member) : cluster_(*cluster), member_(member) {}
   void Send(std::vector<Message> messages) override { cluster_.Send(member_, std::move(messages)); }
+  bool Reaches(MemberId peer) const override { return cluster_.Reaches(member_, static_cast<int>(peer.value())); }
   void SendSnapshot(MemberId follower, Term term) override { cluster_.SendSnapshot(member_, follower, term); }
 
  private:
@@ -318,11 +319,27 @@ bool Cluster::WaitUntilAllHave(const std::string& command) {
 
 void Cluster::Cut(int a, int b) {
   std::lock_guard<std::mutex> lock(mu_);
-  cuts_.insert({std::min(a, b), std::max(a, b)});
+  cuts_.insert({a, b});
+  cuts_.insert({b, a});
+}
+void Cluster::CutOneWay(int from, int to) {
+  std::lock_guard<std::mutex> lock(mu_);
+  cuts_.insert({from, to});
 }
 void Cluster::Heal() {
+  std::set<std::pair<int, int>> healed;
+  {
+    std::lock_guard<std::mutex> lock(mu_);
+    healed.swap(cuts_);
+  }
+  for (const auto& [from, to] : healed) {
+    const std::shared_ptr<Node> node = Find(from);
+    if (node != nullptr) node->ReportReachable(MemberId(static_cast<uint64_t>(to)));
+  }
+}
+bool Cluster::Reaches(int from, int to) const {
   std::lock_guard<std::mutex> lock(mu_);
-  cuts_.clear();
+  return !cuts_.contains({from, to});
 }
 uint64_t Cluster::sent(int member) const {
   std::lock_guard<std::mutex> lock(mu_);
@@ -339,7 +356,7 @@ void Cluster::Send(int from, std::vector<Message> messages) {
     {
       std::lock_guard<std::mutex> lock(mu_);
       ++members_.at(from).sent;
-      if (cuts_.contains({std::min(from, to), std::max(from, to)})) continue;
+      if (cuts_.contains({from, to})) continue;
     }
     // Not under the lock: what is called may call back.
     if (const std::shared_ptr<Node> node = Find(to)) node->Deliver({std::move(message)});

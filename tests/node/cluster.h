@@ -136,6 +136,8 @@ class Cluster {
 
   // No message passes between these two any more, or again.
   void Cut(int a, int b);
+  // What `from` sends to `to` is lost, and its transport knows; the other way all is well.
+  void CutOneWay(int from, int to);
   void Heal();
   // Counts messages that left `member`, of all kinds.
   uint64_t sent(int member) const;
@@ -157,6 +159,7 @@ class Cluster {
   };
 
   void Send(int from, std::vector<Message> messages);
+  bool Reaches(int from, int to) const;
   void SendSnapshot(int from, MemberId follower, Term term);
   std::shared_ptr<Node> Find(int member) const;
 
@@ -167,7 +170,7 @@ class Cluster {
 
   mutable std::mutex mu_;  // Guards all below, but for what the members themselves do.
   std::map<int, Member> members_;
-  std::set<std::pair<int, int>> cuts_;
+  std::set<std::pair<int, int>> cuts_;  // From, to.
   // Nodes that have been stopped. Others may still hold them for a call; they must not be the last to.
   std::vector<std::shared_ptr<Node>> stopped_;
   std::vector<std::unique_ptr<Network>> networks_;

@@ -81,6 +81,22 @@ TEST(NodeTest, AProposalMadeBeforeTheElectionIsNotLost) {
   EXPECT_THAT(cluster.machine(1).state().commands, ElementsAre("early 0", "early 1", "early 2", "early 3", "early 4"));
 }
 
+// A leader that has just come back is heard by its heartbeats before this member's own connection to it stands.
+TEST(NodeTest, AProposalWaitsUntilTheLeaderIsReached) {
+  Cluster cluster(Fast());
+  cluster.StartAll();
+  const int leader = cluster.WaitForLeader();
+  const int follower = leader % 3 + 1;
+  cluster.CutOneWay(follower, leader);
+  ASSERT_TRUE(cluster.node(follower).Propose(Payload("patient"), Soon()).ok());
+  // By the third member's entry the follower has had its turns.
+  ASSERT_TRUE(cluster.ProposeAndWait(leader, "meanwhile"));
+  ASSERT_TRUE(cluster.WaitUntil([&] { return cluster.node(follower).status().pending_proposals == 1; }));
+  EXPECT_FALSE(cluster.machine(leader).Has("patient"));
+  cluster.Heal();
+  EXPECT_TRUE(cluster.WaitUntilAllHave("patient"));
+}
+
 TEST(NodeTest, AProposalIsDroppedUnproposedAtItsDeadline) {
   Cluster cluster(Fast());
   cluster.Start(1);

@@ -54,6 +54,10 @@ class FakeNode final : public raft::Node {
     absl::MutexLock lock(&mu_);
     unreachable_.push_back(peer);
   }
+  void ReportReachable(raft::MemberId peer) override {
+    absl::MutexLock lock(&mu_);
+    reachable_.push_back(peer);
+  }
   void ReportPeerDied(raft::MemberId peer) override {
     absl::MutexLock lock(&mu_);
     died_.push_back(peer);
@@ -84,6 +88,7 @@ class FakeNode final : public raft::Node {
   // Each waits until `count` have come, and gives them all; what is there when the time is up, otherwise.
   std::vector<raft::Message> AwaitMessages(size_t count) { return Await(count, &FakeNode::received_); }
   std::vector<raft::MemberId> AwaitUnreachable(size_t count) { return Await(count, &FakeNode::unreachable_); }
+  std::vector<raft::MemberId> AwaitReachable(size_t count) { return Await(count, &FakeNode::reachable_); }
   std::vector<raft::MemberId> AwaitDied(size_t count) { return Await(count, &FakeNode::died_); }
   std::vector<SnapshotSent> AwaitSnapshotSent(size_t count) { return Await(count, &FakeNode::sent_); }
   std::vector<SnapshotOffer> AwaitOffers(size_t count) { return Await(count, &FakeNode::offers_); }
@@ -105,6 +110,7 @@ class FakeNode final : public raft::Node {
   absl::Mutex mu_;
   std::vector<raft::Message> received_ ABSL_GUARDED_BY(mu_);
   std::vector<raft::MemberId> unreachable_ ABSL_GUARDED_BY(mu_);
+  std::vector<raft::MemberId> reachable_ ABSL_GUARDED_BY(mu_);
   std::vector<raft::MemberId> died_ ABSL_GUARDED_BY(mu_);
   std::vector<SnapshotSent> sent_ ABSL_GUARDED_BY(mu_);
   std::vector<SnapshotOffer> offers_ ABSL_GUARDED_BY(mu_);

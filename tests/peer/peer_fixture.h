@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -58,8 +59,11 @@ class PeerNetworkTest : public ::testing::Test {
   std::unique_ptr<TestMember> StartMember(uint64_t id) { return StartMember(OptionsFor(raft::MemberId(id))); }
 
   static bool AwaitConnected(const PeerNetwork& network, int count) {
+    return AwaitTrue([&] { return network.connected() == count; });
+  }
+  static bool AwaitTrue(const std::function<bool()>& condition) {
     const absl::Time deadline = absl::Now() + kGenerous;
-    while (network.connected() != count) {
+    while (!condition()) {
       if (absl::Now() > deadline) return false;
       std::this_thread::sleep_for(std::chrono::milliseconds(2));
     }

@@ -112,6 +112,23 @@ TEST_F(PeerNetworkTest, ABrokenStreamIsReportedOnceAndComesBack) {
   EXPECT_EQ(RoundOf(received.back()), 1000u);
 }
 
+// A leader is often heard before this member's next attempt to reach it is due.
+TEST_F(PeerNetworkTest, APeerThatCallsIsDialledAtOnce) {
+  PeerNetworkOptions options = OptionsFor(a_);
+  options.redial_min = options.redial_max = absl::Hours(1);
+  auto a = StartMember(options);
+  // Drops mean that the first attempt has failed; the next is far away.
+  ASSERT_TRUE(AwaitTrue([&] {
+    a->network->Send({HeartbeatTo(a_, b_, 1)});
+    return a->network->counters()[0].sent_failures > 0;
+  }));
+  EXPECT_FALSE(a->network->Reaches(b_));
+  auto b = StartMember(2);
+  EXPECT_EQ(a->node.AwaitReachable(1), std::vector<raft::MemberId>{b_});
+  EXPECT_TRUE(a->network->Reaches(b_));
+  EXPECT_FALSE(a->network->Reaches(c_));
+}
+
 TEST_F(PeerNetworkTest, QueueIsBoundedInMessagesAndBytesAndKeepsTheOldest) {
   // Nobody listens at b's address, but the first attempt takes until its end: what is sent meanwhile queues.
   const int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);

@@ -67,6 +67,7 @@ class SimNode final : public raft::Node {
   void WaitApplied(raft::Index index, absl::Time deadline, raft::ReadDone done) override;
   void Deliver(std::vector<raft::Message> messages) override;
   void ReportUnreachable(raft::MemberId peer) override;
+  void ReportReachable(raft::MemberId /*peer*/) override {}  // The simulated wire reaches everybody, or loses.
   void ReportPeerDied(raft::MemberId peer) override;
   void ReportSnapshotSent(raft::MemberId follower, const absl::Status& status, raft::EntryId last) override;
   void OfferSnapshot(raft::MemberId from, raft::Term term, const raft::SnapshotMeta& meta,
