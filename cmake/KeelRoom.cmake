@@ -30,10 +30,12 @@ function(keel_room name)
   target_link_libraries(${name} PUBLIC ${ARG_PUBLIC} PRIVATE ${ARG_PRIVATE} keel_warnings)
 endfunction()
 
-# keel_test(NAME [DIRS dirs...] [LIBS libs...] [TIMEOUT seconds] [LABELS labels...] [ENVIRONMENT vars...])
-# One test binary of every *_test.cc (and fake) in the given folders; ctest lists each of its cases by name.
+# keel_test(NAME [DIRS dirs...] [LIBS libs...] [TIMEOUT seconds] [LABELS labels...] [ENVIRONMENT vars...]
+#           [TOGETHER suites...])
+# One test binary of every *_test.cc (and fake) in the given folders; ctest lists each of its cases by name. The suites
+# in TOGETHER share what is costly to start, so ctest runs each of them as a whole.
 function(keel_test name)
-  cmake_parse_arguments(ARG "" "TIMEOUT" "DIRS;LIBS;ENVIRONMENT;LABELS;DEPENDS" ${ARGN})
+  cmake_parse_arguments(ARG "" "TIMEOUT" "DIRS;LIBS;ENVIRONMENT;LABELS;DEPENDS;TOGETHER" ${ARGN})
   if(NOT ARG_DIRS)
     set(ARG_DIRS .)
   endif()
@@ -54,6 +56,16 @@ function(keel_test name)
   if(ARG_DEPENDS)
     add_dependencies(${name} ${ARG_DEPENDS})
   endif()
-  gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT ${ARG_TIMEOUT}
+  set(alone)
+  foreach(suite IN LISTS ARG_TOGETHER)
+    string(APPEND alone ":${suite}.*")
+    add_test(NAME ${suite} COMMAND ${name} --gtest_filter=${suite}.*)
+    set_tests_properties(${suite} PROPERTIES TIMEOUT ${ARG_TIMEOUT} ENVIRONMENT "${ARG_ENVIRONMENT}"
+                         LABELS "${ARG_LABELS}" FAIL_REGULAR_EXPRESSION "Running 0 tests")
+  endforeach()
+  if(alone)
+    string(REGEX REPLACE "^:" "TEST_FILTER;-" alone "${alone}")
+  endif()
+  gtest_discover_tests(${name} ${alone} DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT ${ARG_TIMEOUT}
                        ENVIRONMENT "${ARG_ENVIRONMENT}" LABELS "${ARG_LABELS}")
 endfunction()

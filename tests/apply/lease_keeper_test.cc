@@ -229,7 +229,7 @@ TEST_F(LeaseKeeperTest, PeersGetTtlsInTheirOrder) {
   EXPECT_TRUE(RenewAsLeader({}).Get()->empty());
 }
 
-TEST_F(LeaseKeeperTest, CheckpointKeepsALeaderChangeFromRestoringTheFullTtl) {
+TEST_F(LeaseKeeperTest, B075_CheckpointKeepsALeaderChangeFromRestoringTheFullTtl) {
   AwaitPromotion();
   member_.Grant(5, 3600);
   member_.clock().Advance(absl::Minutes(5));

@@ -1,144 +1,25 @@
 #include "tests/contract/fixture.h"
 
-#include <google/protobuf/text_format.h>
-
-#include <cstdlib>
-
-#include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
-#include "base/check.h"
-#include "tests/differential/comparer.h"
-#include "tests/differential/sequence.h"
+#include <iostream>
 
 namespace keel::contract {
-namespace {
-
-using differential::FindMethod;
-using differential::PrintMessage;
-
-constexpr absl::Duration kPatience = absl::Seconds(20);
-constexpr int64_t kFirstFence = 1'000'000;
-
-// Everything but the header's revision is the server's own.
-void StripHeader(google::protobuf::Message* message) {
-  const auto* field = message->GetDescriptor()->FindFieldByName("header");
-  if (field == nullptr || !message->GetReflection()->HasField(*message, field)) return;
-  auto* header = static_cast<etcdserverpb::ResponseHeader*>(message->GetReflection()->MutableMessage(message, field));
-  header->clear_cluster_id();
-  header->clear_member_id();
-  header->clear_raft_term();
-}
-
-std::string Shown(const google::protobuf::Message& message) {
-  std::unique_ptr<google::protobuf::Message> copy(message.New());
-  copy->CopyFrom(message);
-  StripHeader(copy.get());
-  return PrintMessage(*copy);
-}
-
-}  // namespace
-
-WatchStream::WatchStream(differential::Connection* connection) : stream_(connection->Open(*FindMethod("watch"))) {}
-
-void WatchStream::Send(const std::string& request) {
-  etcdserverpb::WatchRequest message;
-  KEEL_CHECK(google::protobuf::TextFormat::ParseFromString(request, &message)) << request;
-  stream_->Send(message.SerializeAsString());
-}
-
-etcdserverpb::WatchResponse WatchStream::NextMessage() {
-  const bool came = stream_->Await([this](const auto& messages) { return messages.size() > read_; }, kPatience);
-  EXPECT_TRUE(came) << "no message came";
-  if (!came) return {};
-  return static_cast<const etcdserverpb::WatchResponse&>(*stream_->messages()[read_++]);
-}
-
-std::string WatchStream::Next() {
-  const etcdserverpb::WatchResponse message = NextMessage();
-  return Shown(message);
-}
-
-std::vector<std::string> WatchStream::UntilFence() {
-  const int64_t id = kFirstFence + fences_++;
-  Send(absl::StrCat("create_request { key: 'nobody writes this' watch_id: ", id, " }"));
-  std::vector<std::string> came;
-  while (!testing::Test::HasFailure()) {
-    const etcdserverpb::WatchResponse message = NextMessage();
-    if (message.watch_id() == id) break;
-    came.push_back(Shown(message));
-  }
-  Send(absl::StrCat("cancel_request { watch_id: ", id, " }"));
-  // What the cancellation overtakes belongs to the next read; nothing can: the fence is the last that was asked for.
-  EXPECT_TRUE(NextMessage().canceled());
-  return came;
-}
-
-int64_t WatchStream::Create(const std::string& create) {
-  Send(absl::StrCat("create_request { ", create, " }"));
-  const etcdserverpb::WatchResponse created = NextMessage();
-  EXPECT_TRUE(created.created()) << Shown(created);
-  EXPECT_FALSE(created.canceled()) << Shown(created);
-  return created.watch_id();
-}
 
 void Contract::SetUp() {
-  const char* wanted = std::getenv("KEEL_TEST_SERVER");
-  is_etcd_ = wanted != nullptr && std::string(wanted) == "etcd";
-  auto server = differential::ServerProcess::Start(is_etcd_ ? "etcd" : "keeld", is_etcd_ ? "etcd" : KEELD_PATH);
+  auto server =
+      differential::ServerProcess::Start(is_etcd() ? "etcd" : "keeld", is_etcd() ? "etcd" : KEELD_PATH, flags_);
   ASSERT_TRUE(server.ok()) << server.status();
   server_ = *std::move(server);
-  connection_ = std::make_unique<differential::Connection>(server_->endpoint());
-  ASSERT_TRUE(connection_->AwaitReady(absl::Seconds(60))) << server_->LogTail();
+  Connect(server_->endpoint());
+  ASSERT_TRUE(connection().AwaitReady(absl::Seconds(60))) << server_->LogTail();
+}
+
+void Contract::TearDown() {
+  if (HasFailure() && server_ != nullptr) std::cerr << server_->LogTail();
 }
 
 void Contract::Restart() {
   ASSERT_TRUE(server_->Restart().ok());
-  ASSERT_TRUE(connection_->AwaitReady(absl::Seconds(60))) << server_->LogTail();
+  ASSERT_TRUE(connection().AwaitReady(absl::Seconds(60))) << server_->LogTail();
 }
-
-differential::Answer Contract::Call(const std::string& line) {
-  const auto step = differential::ParseStep(line);
-  KEEL_CHECK_OK(step);
-  if (step->method->shape != differential::Shape::kServerStream) {
-    return connection_->Start(*step->method, step->request->SerializeAsString())->Wait();
-  }
-  const auto stream = connection_->Open(*step->method);
-  stream->Send(step->request->SerializeAsString());
-  stream->HalfClose();
-  EXPECT_TRUE(stream->AwaitEnd(kPatience)) << line;
-  return {.status = stream->status(), .messages = stream->messages()};
-}
-
-std::string Contract::Error(const std::string& line) {
-  const differential::Answer answer = Call(line);
-  if (answer.status.ok()) return "ok " + differential::PrintAnswer(answer);
-  return absl::StrCat(answer.status.error_code(), " ", answer.status.error_message());
-}
-
-std::string Contract::Text(const std::string& line) {
-  const differential::Answer answer = Call(line);
-  if (!answer.status.ok()) return absl::StrCat(answer.status.error_code(), " ", answer.status.error_message());
-  return Shown(*answer.messages[0]);
-}
-
-std::string Contract::Keys(const std::string& range) {
-  const auto response = Ok<etcdserverpb::RangeResponse>("range " + range);
-  std::vector<std::string> keys;
-  for (const mvccpb::KeyValue& pair : response.kvs()) keys.push_back(pair.key());
-  return absl::StrCat(absl::StrJoin(keys, " "), " |", response.more() ? " more" : "", " | ", response.count());
-}
-
-int64_t Contract::Put(const std::string& key, const std::string& value, int64_t lease) {
-  etcdserverpb::PutRequest put;
-  put.set_key(key);
-  put.set_value(value);
-  put.set_lease(lease);
-  etcdserverpb::PutResponse response;
-  const grpc::Status status = connection_->Call("put", put, &response);
-  EXPECT_TRUE(status.ok()) << status.error_message();
-  return response.header().revision();
-}
-
-int64_t Contract::Revision() { return Ok<etcdserverpb::RangeResponse>("range key: 'a'").header().revision(); }
 
 }  // namespace keel::contract

@@ -41,8 +41,9 @@ MessagePtr Parse(const Method& method, const grpc::ByteBuffer& buffer) {
 }  // namespace
 
 PendingCall::PendingCall(grpc::GenericStub* stub, const Method& method, const std::string& request,
-                         absl::Duration timeout)
+                         absl::Duration timeout, const Metadata& metadata)
     : method_(method), request_(ToBuffer(request)) {
+  for (const auto& [name, value] : metadata) context_.AddMetadata(name, value);
   context_.set_deadline(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(timeout));
   stub->UnaryCall(&context_, method.path, {}, &request_, &response_, [this](grpc::Status status) {
     status_ = std::move(status);
@@ -63,7 +64,8 @@ Answer PendingCall::Wait() {
   return answer;
 }
 
-Stream::Stream(grpc::GenericStub* stub, const Method& method) : method_(method) {
+Stream::Stream(grpc::GenericStub* stub, const Method& method, const Metadata& metadata) : method_(method) {
+  for (const auto& [name, value] : metadata) context_.AddMetadata(name, value);
   stub->PrepareBidiStreamingCall(&context_, method.path, {}, this);
   AddHold();  // Requests may follow at any time until the destructor.
   StartRead(&incoming_);
@@ -178,12 +180,14 @@ void Stream::OnDone(const grpc::Status& status) {
 
 Connection::Connection(const std::string& endpoint) : stub_(MakeChannel(endpoint)) {}
 
-std::unique_ptr<PendingCall> Connection::Start(const Method& method, const std::string& request,
-                                               absl::Duration timeout) {
-  return std::make_unique<PendingCall>(&stub_, method, request, timeout);
+std::unique_ptr<PendingCall> Connection::Start(const Method& method, const std::string& request, absl::Duration timeout,
+                                               const Metadata& metadata) {
+  return std::make_unique<PendingCall>(&stub_, method, request, timeout, metadata);
 }
 
-std::unique_ptr<Stream> Connection::Open(const Method& method) { return std::make_unique<Stream>(&stub_, method); }
+std::unique_ptr<Stream> Connection::Open(const Method& method, const Metadata& metadata) {
+  return std::make_unique<Stream>(&stub_, method, metadata);
+}
 
 bool Connection::AwaitReady(absl::Duration timeout) {
   const absl::Time deadline = absl::Now() + timeout;

@@ -10,6 +10,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/synchronization/mutex.h"
@@ -27,16 +28,21 @@ struct Answer {
   std::vector<MessagePtr> messages;
 };
 
+using Metadata = std::vector<std::pair<std::string, std::string>>;
+
 // A unary call on its way.
 class PendingCall {
  public:
-  PendingCall(grpc::GenericStub* stub, const Method& method, const std::string& request, absl::Duration timeout);
+  PendingCall(grpc::GenericStub* stub, const Method& method, const std::string& request, absl::Duration timeout,
+              const Metadata& metadata);
   PendingCall(const PendingCall&) = delete;
   PendingCall& operator=(const PendingCall&) = delete;
   ~PendingCall() { done_.WaitForNotification(); }
 
   // Blocks; once.
   Answer Wait();
+  bool ended() const { return done_.HasBeenNotified(); }
+  void Cancel() { context_.TryCancel(); }
 
  private:
   const Method& method_;
@@ -50,11 +56,12 @@ class PendingCall {
 // A stream in both directions; of a method that streams only its answers, the client sends once. Thread-safe.
 class Stream final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
  public:
-  Stream(grpc::GenericStub* stub, const Method& method);
+  Stream(grpc::GenericStub* stub, const Method& method, const Metadata& metadata);
   ~Stream() override;  // Cancels and waits for the end.
 
   void Send(const std::string& request);
   void HalfClose();
+  void Cancel() { context_.TryCancel(); }
 
   // Blocks until `enough` holds of what has arrived, or the stream has ended, or the time is up; true in the first
   // case.
@@ -91,8 +98,8 @@ class Connection {
   explicit Connection(const std::string& endpoint);
 
   std::unique_ptr<PendingCall> Start(const Method& method, const std::string& request,
-                                     absl::Duration timeout = absl::Seconds(30));
-  std::unique_ptr<Stream> Open(const Method& method);
+                                     absl::Duration timeout = absl::Seconds(30), const Metadata& metadata = {});
+  std::unique_ptr<Stream> Open(const Method& method, const Metadata& metadata = {});
 
   // A typed unary call, for what a run needs for itself.
   template <typename Response>
