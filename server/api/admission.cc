@@ -36,6 +36,11 @@ bool IsUtf8(std::string_view s) {
 
 }  // namespace
 
+Admission::Admission(const Member* member, absl::Duration election_timeout)
+    : member_(member),
+      election_timeout_(election_timeout),
+      leader_seen_nanos_(absl::ToUnixNanos(member->clock->Now())) {}
+
 absl::Status Admission::Admit(const Call& call, CallClass call_class) const {
   if (stopped_.load(std::memory_order_acquire)) return absl::UnavailableError("etcdserver: server stopped");
   bool learner = learner_.load(std::memory_order_relaxed);
@@ -53,7 +58,7 @@ absl::Status Admission::Admit(const Call& call, CallClass call_class) const {
     return absl::FailedPreconditionError("etcdserver: rpc not supported for learner");
   }
   if (!IsUtf8(call.client_api_version)) return absl::InvalidArgumentError("etcdserver: invalid client api version");
-  if (call.requires_leader && member_->node->leader() == raft::kNobody) {
+  if (call.requires_leader && IsLeaderless()) {
     return absl::UnavailableError("etcdserver: no leader");
   }
   // Who the caller is (call.token) and what it may do are decided here once users and roles exist. Until then everybody
@@ -80,7 +85,16 @@ bool Admission::IsLearner() const {
   return false;
 }
 
+bool Admission::IsLeaderless() const {
+  if (member_->node->leader() != raft::kNobody) return false;
+  const absl::Time seen = absl::FromUnixNanos(leader_seen_nanos_.load(std::memory_order_relaxed));
+  return member_->clock->Now() - seen >= election_timeout_;
+}
+
 void Admission::Refresh() {
+  if (member_->node->leader() != raft::kNobody) {
+    leader_seen_nanos_.store(absl::ToUnixNanos(member_->clock->Now()), std::memory_order_relaxed);
+  }
   bytes_estimate_.store(member_->store->sizes().in_use_bytes, std::memory_order_relaxed);
   learner_.store(IsLearner(), std::memory_order_relaxed);
   joining_.store(!member_->store->bootstrapped(), std::memory_order_relaxed);

@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "absl/status/status.h"
+#include "absl/time/time.h"
 #include "server/api/call.h"
 #include "server/member.h"
 
@@ -21,8 +22,10 @@ enum class CallClass {
 // Thread-safe. Cheap: a few atomic reads per call.
 class Admission {
  public:
-  // `member` outlives it.
-  explicit Admission(const Member* member) : member_(member) {}
+  // `member` outlives it. Clients that are told "no leader" end their watch for good, so a leader whose loss is younger
+  // than `election_timeout` still counts as there (a follower hears of a leader's death at once, and of the next leader
+  // some milliseconds later), and so does one that a member which has just started has not heard of yet.
+  Admission(const Member* member, absl::Duration election_timeout);
 
   // Before every unary call and at the opening of every stream.
   //   kUnavailable         server stopped | no leader (only when the caller requires one)
@@ -35,18 +38,22 @@ class Admission {
   absl::Status AdmitBytes(int64_t cost);
 
   // Looks up again what is too dear to look up per call: the bytes in use, whether this member is a learner, and
-  // whether it has a state at all. By one thread, several times a second.
+  // whether it has a state at all; and whether there is a leader. By one thread, several times a second.
   void Refresh();
   // From now on nobody is admitted.
   void Stop() { stopped_.store(true, std::memory_order_release); }
 
  private:
   bool IsLearner() const;
+  bool IsLeaderless() const;
 
   const Member* const member_;
+  const absl::Duration election_timeout_;
   std::atomic<bool> stopped_{false};
   std::atomic<bool> learner_{false};
   std::atomic<bool> joining_{false};
+  // When the last look found a leader, as absl::ToUnixNanos(); at first, the start.
+  std::atomic<int64_t> leader_seen_nanos_;
   // Bytes in use as of the last look, plus what was admitted since. Apply checks exactly; this keeps what cannot fit
   // out of the log.
   std::atomic<int64_t> bytes_estimate_{0};

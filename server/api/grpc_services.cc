@@ -33,7 +33,7 @@ class GrpcServicesImpl final : public GrpcServices {
  public:
   GrpcServicesImpl(const Member* member, const Options& options)
       : options_(options),
-        admission_(member),
+        admission_(member, options.election_timeout),
         readers_(std::max(1, options.read_threads)),
         senders_(1),
         snapshots_(1),

@@ -11,7 +11,7 @@ using grpc::StatusCode;
 
 TEST(AdmissionTest, ClientApiVersionMustBeUtf8) {
   TestMember member;
-  Admission admission(&member.member());
+  Admission admission(&member.member(), absl::Seconds(1));
   const struct {
     const char* name;
     std::string version;
@@ -42,13 +42,36 @@ TEST(AdmissionTest, ClientApiVersionMustBeUtf8) {
   }
 }
 
+// Between a leader's death and the next election lie milliseconds, and clients give up a watch that is refused in them.
+TEST(AdmissionTest, CallersThatRequireALeaderPassWhileItsLossIsYoung) {
+  TestMember member({.election_timeout = absl::Hours(1)});
+  member.node().SetLeader(raft::kNobody, raft::Term{1});
+  etcdserverpb::RangeRequest request = RangeOf("a");
+  request.set_serializable(true);
+  etcdserverpb::RangeResponse response;
+  Context requiring(/*require_leader=*/true);
+  EXPECT_THAT(member.kv().Range(&requiring, request, &response), Succeeds());
+  Context opening(/*require_leader=*/true);
+  auto stream = member.watch().Watch(&opening);
+  etcdserverpb::WatchRequest create;
+  create.mutable_create_request()->set_key("a");
+  ASSERT_TRUE(stream->Write(create));
+  etcdserverpb::WatchResponse event;
+  ASSERT_TRUE(stream->Read(&event));
+  EXPECT_TRUE(event.created());
+}
+
 TEST(AdmissionTest, CallersThatRequireALeaderAreToldThereIsNone) {
-  TestMember member;
+  TestMember member({.election_timeout = absl::Milliseconds(40)});
   member.node().SetLeader(raft::kNobody, raft::Term{1});
   etcdserverpb::RangeRequest request = RangeOf("a");
   request.set_serializable(true);
   etcdserverpb::RangeResponse response;
   Context plain;
+  EXPECT_TRUE(Await([&] {
+    Context requiring(/*require_leader=*/true);
+    return !member.kv().Range(&requiring, request, &response).ok();
+  }));
   EXPECT_THAT(member.kv().Range(&plain, request, &response), Succeeds());
   Context requiring(/*require_leader=*/true);
   EXPECT_THAT(member.kv().Range(&requiring, request, &response),
