@@ -76,9 +76,10 @@ absl::StatusOr<ChildProcess> ChildProcess::Start(const Options& options) {
     out = open(options.output_file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
     if (out < 0) return Errno(absl::StrCat("open ", options.output_file));
   }
-  const int in = open("/dev/null", O_RDONLY | O_CLOEXEC);
-  auto pid = Spawn(options, in, out, out);
-  CloseFd(in);
+  const int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+  auto pid = Spawn(options, options.stdin_fd >= 0 ? options.stdin_fd : null,
+                   options.stdout_fd >= 0 ? options.stdout_fd : out, out);
+  CloseFd(null);
   CloseFd(out);
   if (!pid.ok()) return pid.status();
   return ChildProcess(*pid);

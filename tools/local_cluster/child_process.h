@@ -20,7 +20,9 @@ class ChildProcess {
     std::vector<std::string> argv;         // argv[0] is a path, or looked up in PATH.
     std::vector<std::string> environment;  // "NAME=value", added to this process's.
     std::string output_file;               // stdout and stderr are appended to it; empty: inherited.
-    std::string stdin_text;                // What the program reads; a pipe that then ends.
+    std::string stdin_text;                // For RunCommand: what the program reads; a pipe that then ends.
+    int stdin_fd = -1;                     // For Start: what the program reads instead of nothing; stays the caller's.
+    int stdout_fd = -1;                    // For Start: where its stdout goes instead; stays the caller's.
   };
 
   static absl::StatusOr<ChildProcess> Start(const Options& options);
