@@ -9,6 +9,7 @@
 
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -42,6 +43,8 @@ class Members {
   void Resume(int member);
   // One more, which has been added; speaks to it from now on. `initial_cluster` as the flag.
   void Join(int member, const std::string& initial_cluster);
+  // Kills one that has been removed from the cluster.
+  void Leave(int member);
   // Starts and resumes who does not run, and waits until each answers a linearizable read.
   void Heal();
   // Until `member` answers a linearizable read.
@@ -55,6 +58,7 @@ class Members {
   tools::LocalCluster processes_;
   std::vector<Endpoint> endpoints_;
   std::vector<bool> paused_;
+  std::set<int> left_;
 };
 
 class ClusterContract : public ::testing::Test {

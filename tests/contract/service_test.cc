@@ -131,6 +131,21 @@ TEST_F(Contract, B114_TheSecondLockWaitsForTheFirstLease) {
   EXPECT_EQ(static_cast<const v3lockpb::LockResponse&>(*answer.messages[0]).key(), "n/2");
 }
 
+TEST_F(Contract, B115_AWaiterWhoseSessionEndsIsToldSoAndTheHolderHasItAgainAtOnce) {
+  Ok<etcdserverpb::LeaseGrantResponse>("grant ID: 1 TTL: 100");
+  Ok<etcdserverpb::LeaseGrantResponse>("grant ID: 2 TTL: 100");
+  Ok<v3lockpb::LockResponse>("lock name: 'n' lease: 1");
+  EXPECT_EQ(Ok<v3lockpb::LockResponse>("lock name: 'n' lease: 1").key(), "n/1");
+  const auto second = Start("lock name: 'n' lease: 2");
+  WatchStream watch = Watch();
+  watch.Create("key: 'n/2' start_revision: 2");
+  EXPECT_EQ(watch.NextMessage().events_size(), 1);
+  Ok<etcdserverpb::LeaseRevokeResponse>("revoke ID: 2");
+  Ok<v3lockpb::UnlockResponse>("unlock key: 'n/1'");
+  // 3.4 gives the lock to the session that is gone.
+  EXPECT_EQ(Shown(second->Wait().status), is_etcd() ? "ok" : "2 mutex: session is expired");
+}
+
 TEST_F(Contract, B116_AForeignKeyDoesNotBlockAnElection) {
   Ok<etcdserverpb::LeaseGrantResponse>("grant ID: 10 TTL: 100");
   Put("testa", "v");
@@ -147,6 +162,38 @@ TEST_F(Contract, B117_CampaigningAgainKeepsTheLeadershipAndReplacesTheValue) {
   const auto leader = Ok<v3electionpb::LeaderResponse>("leader name: 'e'").kv();
   EXPECT_EQ(leader.value(), "new");
   EXPECT_EQ(leader.create_revision(), first.leader().rev());
+}
+
+// Of a stream of observations.
+std::string ValueAt(differential::Stream* stream, size_t n) {
+  const bool came = stream->Await([n](const auto& messages) { return messages.size() > n; }, kPatience);
+  return came ? static_cast<const v3electionpb::LeaderResponse&>(*stream->messages()[n]).kv().value() : "nothing";
+}
+
+TEST_F(Contract, B118_ObserversSurviveTheCompactionOfWhatTheyStartedFrom) {
+  Ok<etcdserverpb::LeaseGrantResponse>("grant ID: 1 TTL: 100");
+  const auto leader = Ok<v3electionpb::CampaignResponse>("campaign name: 'e' lease: 1 value: 'v0'").leader();
+  const auto early = Open("observe name: 'e'");
+  EXPECT_EQ(ValueAt(early.get(), 0), "v0");
+  for (int i = 0; i < 3; ++i) Put("other");
+  Ok<etcdserverpb::CompactionResponse>(absl::StrCat("compact physical: true revision: ", Revision()));
+  const auto late = Open("observe name: 'e'");
+  EXPECT_EQ(ValueAt(late.get(), 0), "v0");
+  // Each fresh value is seen, now that nobody is behind.
+  for (size_t i = 1; i <= 3; ++i) {
+    Ok<v3electionpb::ProclaimResponse>(
+        absl::StrCat("proclaim leader { name: 'e' key: 'e/1' rev: ", leader.rev(), " lease: 1 } value: 'v", i, "'"));
+    Ok<etcdserverpb::CompactionResponse>(absl::StrCat("compact revision: ", Revision()));
+    EXPECT_EQ(ValueAt(early.get(), i), absl::StrCat("v", i));
+    EXPECT_EQ(ValueAt(late.get(), i), absl::StrCat("v", i));
+  }
+  Ok<v3electionpb::ResignResponse>(
+      absl::StrCat("resign leader { name: 'e' key: 'e/1' rev: ", leader.rev(), " lease: 1 }"));
+  Ok<etcdserverpb::CompactionResponse>(absl::StrCat("compact revision: ", Revision()));
+  Ok<etcdserverpb::LeaseGrantResponse>("grant ID: 2 TTL: 100");
+  Ok<v3electionpb::CampaignResponse>("campaign name: 'e' lease: 2 value: 'next'");
+  EXPECT_EQ(ValueAt(early.get(), 4), "next");
+  EXPECT_EQ(ValueAt(late.get(), 4), "next");
 }
 
 TEST_F(Contract, B119_CampaignAndObserveInOrder) {

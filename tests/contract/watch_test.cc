@@ -2,6 +2,7 @@
 #include <set>
 
 #include "absl/strings/str_cat.h"
+#include "keel/client.h"
 #include "tests/contract/fixture.h"
 
 namespace keel::contract {
@@ -270,6 +271,37 @@ TEST_F(Contract, B060_CancelledWatchersAreReleased) {
   }
   Put("a");
   EXPECT_THAT(watch.UntilFence(), IsEmpty());
+}
+
+TEST_F(Contract, B061_WatchersThatTakeNothingHoldUpNobody) {
+  const std::string value(100 * 1000, 'x');
+  for (int i = 0; i < 60; ++i) Put("k", value);
+  // Six megabytes of history each, which they will never take.
+  const auto client = Client::Create({.endpoints = {server().endpoint()}});
+  ASSERT_TRUE(client.ok()) << client.status();
+  std::vector<std::unique_ptr<Watcher>> idle;
+  for (int i = 0; i < 20; ++i) {
+    idle.push_back((*client)->Watch("k", {.start_revision = 2, .buffer_bytes_max = 1}));
+  }
+  WatchStream watch = Watch();
+  watch.Create("key: 'a' progress_notify: true");
+  WatchStream history = Watch();
+  history.Create("key: 'k' start_revision: 2");
+  for (int i = 0; i < 20; ++i) {
+    const int64_t revision = Put("a");
+    const WatchResponse event = watch.NextMessage();
+    EXPECT_EQ(Events(event), absl::StrCat("a@", revision));
+    watch.Send("progress_request {}");
+    EXPECT_EQ(watch.NextMessage().header().revision(), revision);
+  }
+  int events = 0;
+  while (events < 60 && !HasFailure()) events += history.NextMessage().events_size();
+  // The slow ones are not forgotten either.
+  for (const auto& watcher : idle) {
+    const auto first = watcher->Next(absl::Now() + kPatience);
+    ASSERT_TRUE(first.ok()) << first.status();
+    EXPECT_EQ(first->events.at(0).kv.mod_revision, 2);
+  }
 }
 
 TEST_F(Contract, B035_ATombstoneAtTheCompactRevisionIsSeenFromThereAlsoAfterARestart) {

@@ -76,6 +76,7 @@ std::vector<std::string> LocalCluster::Flags(int i) const {
       absl::StrCat("--initial-cluster-state=", member.joins.empty() ? "new" : "existing"),
       "--initial-cluster-token=keel-local"};
   flags.insert(flags.end(), options_.extra_flags.begin(), options_.extra_flags.end());
+  flags.insert(flags.end(), member.flags.begin(), member.flags.end());
   return flags;
 }
 

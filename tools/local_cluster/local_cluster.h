@@ -32,6 +32,8 @@ class LocalCluster {
   // Starts a member that is not running, on its old data if it has any.
   absl::Status Start(int member);
   absl::Status StartAll();
+  // What a member is started with from now on beside the flags of all.
+  void SetFlags(int member, std::vector<std::string> flags) { members_[member].flags = std::move(flags); }
   // SIGKILL.
   void Kill(int member) { members_[member].process.back().Kill(); }
   // SIGTERM, SIGSTOP, ...
@@ -59,6 +61,7 @@ class LocalCluster {
     int client_port = 0;
     int peer_port = 0;
     std::string joins;                  // The --initial-cluster of one that was added later; empty: one of the first.
+    std::vector<std::string> flags;     // Beside those of all.
     std::vector<ChildProcess> process;  // Empty until started, then the newest incarnation.
   };
 
