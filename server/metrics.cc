@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cstdio>
 #include <fstream>
 #include <map>
@@ -153,6 +154,7 @@ class MetricsImpl final : public Metrics {
 
   void RpcStarted(std::string_view service, std::string_view method, RpcKind kind) override {
     const Rpc* rpc = FindRpc(service, method);
+    if (kind == RpcKind::kUnary) in_progress_.fetch_add(1, std::memory_order_relaxed);
     if (rpc == nullptr) return;
     rpc->started->Increment();
     // Their one request is not told as a message.
@@ -200,6 +202,7 @@ class MetricsImpl final : public Metrics {
 
   void RpcHandled(std::string_view service, std::string_view method, RpcKind kind, absl::StatusCode code,
                   absl::Duration took) override {
+    if (kind == RpcKind::kUnary) in_progress_.fetch_sub(1, std::memory_order_release);
     const Rpc* rpc = FindRpc(service, method);
     if (rpc == nullptr) return;
     const auto index = static_cast<size_t>(code);
@@ -209,6 +212,8 @@ class MetricsImpl final : public Metrics {
     if (rpc->seconds != nullptr) rpc->seconds->Observe(absl::ToDoubleSeconds(took));
     if (IsFailedProposal(service, method, code)) proposals_failed_->Increment();
   }
+
+  int64_t CallsInProgress() const override { return in_progress_.load(std::memory_order_acquire); }
 
   void LogSynced(absl::Duration took, size_t bytes) override {
     log_sync_->Observe(absl::ToDoubleSeconds(took));
@@ -465,6 +470,7 @@ class MetricsImpl final : public Metrics {
 
   // Fixed after construction.
   absl::flat_hash_map<std::pair<absl::string_view, absl::string_view>, Rpc> rpcs_;
+  std::atomic<int64_t> in_progress_{0};
   Counter* client_received_ = nullptr;
   Counter* client_sent_ = nullptr;
   Histogram* commit_seconds_ = nullptr;

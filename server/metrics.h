@@ -31,6 +31,8 @@ class Metrics {
   virtual void RpcStarted(std::string_view service, std::string_view method, RpcKind kind) = 0;
   virtual void RpcHandled(std::string_view service, std::string_view method, RpcKind kind, absl::StatusCode code,
                           absl::Duration took) = 0;
+  // Unary RPCs that have started and are not handled yet.
+  virtual int64_t CallsInProgress() const = 0;
   // One message of an RPC, in either direction; a unary RPC has one each.
   virtual void MessageReceived(std::string_view /*service*/, std::string_view /*method*/, size_t /*bytes*/) {}
   virtual void MessageSent(std::string_view /*service*/, std::string_view /*method*/, size_t /*bytes*/) {}

@@ -8,7 +8,6 @@
 #include <atomic>
 #include <chrono>
 #include <optional>
-#include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -471,25 +470,22 @@ class ServerImpl final : public Server {
     return best == nullptr ? raft::kNobody : best->id;
   }
 
-  // Calls in progress get a moment to end by themselves; then the parts they wait for stop, which ends the rest.
+  // Nobody is let in any more. Calls in progress get a moment to end by themselves; then the parts they wait for stop,
+  // which ends the rest; then their connections end.
   void StopServing() {
     if (services_ != nullptr) services_->Stop();
-    absl::Notification drained;
-    std::thread drain;
-    if (grpc_ != nullptr) {
-      drain = std::thread([this, &drained] {
-        grpc_->Shutdown(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(kDrain));
-        drained.Notify();
-      });
-      drained.WaitForNotificationWithTimeout(kDrain);
-    }
+    const absl::Time drained = absl::Now() + kDrain;
+    while (metrics_->CallsInProgress() > 0 && absl::Now() < drained) absl::SleepFor(absl::Milliseconds(1));
     if (watch_ != nullptr) watch_->Stop();
     if (leases_ != nullptr) leases_->Stop();
     if (proposer_ != nullptr) proposer_->Stop();
     if (peers_ != nullptr) peers_->SetChangeTarget(nullptr);
     if (node_ != nullptr) node_->Stop();
     if (changer_ != nullptr) changer_->Stop();
-    if (drain.joinable()) drain.join();
+    if (grpc_ != nullptr) {
+      listener_->EndGrpcConnections();
+      grpc_->Shutdown(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(kDrain));
+    }
     grpc_.reset();
   }
 

@@ -46,6 +46,13 @@ int FamilyOf(int fd) {
   return address.ss_family;
 }
 
+// A number that no other socket of this machine ever gets; 0: none.
+uint64_t CookieOf(int fd) {
+  uint64_t cookie = 0;
+  socklen_t size = sizeof cookie;
+  return getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &size) == 0 ? cookie : 0;
+}
+
 // The I/O thread's world. Answers that come late hold it weakly, so it may be gone by then.
 struct Loop {
   asio::io_context context{1};
@@ -149,6 +156,8 @@ class ClientListenerImpl final : public ClientListener {
     context_.take_http2 = [this](int fd, std::string_view read) {
       grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters parameters;
       parameters.fd = fd;
+      if (grpc_sockets_.size() <= static_cast<size_t>(fd)) grpc_sockets_.resize(static_cast<size_t>(fd) + 1);
+      grpc_sockets_[static_cast<size_t>(fd)] = CookieOf(fd);
       const grpc::Slice slice(read.data(), read.size());
       parameters.read_buffer = grpc::ByteBuffer(&slice, 1);
       grpc_->HandleNewConnection(&parameters);
@@ -174,6 +183,15 @@ class ClientListenerImpl final : public ClientListener {
       thread_.join();  // The loop ends when nothing is left to wait for.
     } else {
       CloseAll();
+    }
+  }
+
+  void EndGrpcConnections() override {
+    for (size_t fd = 0; fd < grpc_sockets_.size(); ++fd) {
+      // gRPC may have closed it long ago, and the number may be somebody else's.
+      if (grpc_sockets_[fd] != 0 && CookieOf(static_cast<int>(fd)) == grpc_sockets_[fd]) {
+        shutdown(static_cast<int>(fd), SHUT_WR);
+      }
     }
   }
 
@@ -219,6 +237,7 @@ class ClientListenerImpl final : public ClientListener {
   std::thread thread_ ABSL_GUARDED_BY(mu_);
 
   // The I/O thread's. Destroyed before the loop, connections first.
+  std::vector<uint64_t> grpc_sockets_;  // By descriptor: the cookie of the socket that was handed to gRPC as this one.
   std::vector<std::unique_ptr<Acceptor>> acceptors_;
   std::unordered_map<HttpConnection*, std::shared_ptr<HttpConnection>> connections_;
 };

@@ -47,8 +47,13 @@ class ClientListener {
   virtual void AttachGrpc(grpc::ServerBuilder* builder) = 0;
   // Starts accepting. The handler outlives the listener.
   virtual void Start(HttpHandler* handler) = 0;
-  // Closes listeners and HTTP connections; gRPC's own are its server's to close. Idempotent, blocks.
+  // Closes listeners and HTTP connections; gRPC's own go on. Idempotent, blocks.
   virtual void Stop() = 0;
+  // Says the last word on every connection that was handed to gRPC: its clients see it end, which is Unavailable to
+  // what they still wait for. Before the shutdown of gRPC's server, because that resets calls that cross its farewell,
+  // and such a reset reads as if the client had cancelled.
+  // REQUIRES: Stop() has returned.
+  virtual void EndGrpcConnections() = 0;
   // What is really listened on (port 0 resolved).
   virtual std::vector<Url> addresses() const = 0;
 };

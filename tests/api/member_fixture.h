@@ -52,6 +52,7 @@ inline bool Await(const std::function<bool()>& condition) {
 // Counts what it is told, by "service/method".
 class CountingMetrics final : public Metrics {
  public:
+  int64_t CallsInProgress() const override { return 0; }
   void RpcStarted(std::string_view service, std::string_view method, RpcKind) override {
     absl::MutexLock lock(&mu_);
     ++started_[Name(service, method)];
