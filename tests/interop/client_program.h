@@ -23,7 +23,8 @@ struct ClientProgram {
     absl::Duration limit;
   };
 
-  std::string name;                      // Also the folder below clients/.
+  std::string name;
+  std::string folder;                    // Of its sources, below clients/.
   std::string client;                    // What is tried, with its version where that is fixed here.
   std::vector<std::string> needs;        // Programs that must be found in PATH.
   std::vector<std::string> environment;  // Of the build and of the program.

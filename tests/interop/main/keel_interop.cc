@@ -20,7 +20,7 @@ namespace {
 constexpr int kSkipCode = 77;  // What ctest takes for "skipped".
 
 Workshop WorkshopOf(const ClientProgram& program) {
-  return Workshop(program, std::string(CLIENTS_PATH "/") + program.name, std::string(WORK_PATH "/") + program.name);
+  return Workshop(program, std::string(CLIENTS_PATH "/") + program.folder, std::string(WORK_PATH "/") + program.name);
 }
 
 int Fail(const absl::Status& status) {
