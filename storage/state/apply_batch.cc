@@ -478,8 +478,8 @@ absl::Status ApplyBatch::SetMemberAttributes(uint64_t member_id, std::string_vie
                                              impl_->member_writes());
 }
 
-absl::Status ApplyBatch::Range(const etcdserverpb::RangeRequest& request, etcdserverpb::RangeResponse* response) const {
-  return impl_->Query().Range(request, response);
+absl::StatusOr<RangeTotals> ApplyBatch::ReadRange(const etcdserverpb::RangeRequest& request, RangeSink* sink) const {
+  return impl_->Query().ReadRange(request, sink);
 }
 
 absl::StatusOr<std::optional<KeyFacts>> ApplyBatch::Find(std::string_view key) const {

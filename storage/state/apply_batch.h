@@ -70,7 +70,7 @@ class ApplyBatch final : public KeyspaceReader {
                                    const DirectoryRecord& directory = {});
 
   // --- Reads.
-  absl::Status Range(const etcdserverpb::RangeRequest& request, etcdserverpb::RangeResponse* response) const override;
+  absl::StatusOr<RangeTotals> ReadRange(const etcdserverpb::RangeRequest& request, RangeSink* sink) const override;
   absl::StatusOr<std::optional<KeyFacts>> Find(std::string_view key) const override;
   absl::StatusOr<std::string> Value(std::string_view key) const override;
   absl::Status ForEach(std::string_view key, std::string_view range_end,

@@ -15,6 +15,7 @@
 #include "storage/revision.h"
 #include "storage/state/key_index.h"
 #include "storage/state/key_interval.h"
+#include "storage/state/read_view.h"
 #include "storage/state/record.h"
 
 namespace keel::storage {
@@ -46,7 +47,7 @@ class KeyspaceQuery {
  public:
   KeyspaceQuery(const VersionSource& source, Revision at, Revision floor) : source_(source), at_(at), floor_(floor) {}
 
-  absl::Status Range(const etcdserverpb::RangeRequest& request, etcdserverpb::RangeResponse* response) const;
+  absl::StatusOr<RangeTotals> ReadRange(const etcdserverpb::RangeRequest& request, RangeSink* sink) const;
   absl::StatusOr<std::optional<KeyFacts>> Find(std::string_view key) const;
   absl::StatusOr<std::string> Value(std::string_view key) const;
   absl::Status ForEach(std::string_view key, std::string_view range_end,
@@ -61,7 +62,7 @@ class KeyspaceQuery {
   // The keys that live at `at`, ascending. `entries_hint`: about how many will be looked at.
   absl::Status Scan(const KeyInterval& interval, Revision at, size_t entries_hint, Visit visit) const;
   absl::StatusOr<int64_t> Count(const KeyInterval& interval, Revision at) const;
-  absl::Status Get(const etcdserverpb::RangeRequest& request, Revision at, etcdserverpb::RangeResponse* response) const;
+  absl::StatusOr<RangeTotals> Get(const etcdserverpb::RangeRequest& request, Revision at, RangeSink* sink) const;
   // The version of the key at `at`, whose latest one is `latest`.
   absl::StatusOr<std::optional<Version>> VersionAt(const IndexEntry& latest, Revision at) const;
 
