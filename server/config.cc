@@ -106,6 +106,17 @@ absl::Status CheckInitialCluster(const Config& config) {
 
 absl::Status CheckLimits(const Config& config) {
   if (config.max_request_bytes == 0) return absl::InvalidArgumentError("--max-request-bytes must be above 0");
+  // One pair must fit, whatever its size.
+  if (config.max_reply_bytes / 2 < config.max_request_bytes) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--max-reply-bytes=", config.max_reply_bytes,
+                     " must be at least twice --max-request-bytes=", config.max_request_bytes));
+  }
+  if (config.reply_memory_bytes < config.max_reply_bytes) {
+    return absl::InvalidArgumentError(absl::StrCat("--reply-memory-bytes=", config.reply_memory_bytes,
+                                                   " must not be below --max-reply-bytes=", config.max_reply_bytes,
+                                                   ": it is for all replies together"));
+  }
   if (config.max_learners < 0) return absl::InvalidArgumentError("--max-learners is negative");
   if (config.max_txn_ops == 0) return absl::InvalidArgumentError("--max-txn-ops must be above 0");
   if (config.max_concurrent_streams == 0) return absl::InvalidArgumentError("--max-concurrent-streams must be above 0");

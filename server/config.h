@@ -48,6 +48,8 @@ struct Config {
   size_t max_request_bytes = 1572864;
   size_t max_txn_ops = 128;
   uint32_t max_concurrent_streams = 4294967295u;
+  size_t max_reply_bytes = 128u << 20;     // Of one Range or read-only Txn.
+  size_t reply_memory_bytes = 256u << 20;  // Of all replies to reads that are being made and sent.
   int64_t quota_backend_bytes = 0;
   AutoCompactionMode auto_compaction_mode = AutoCompactionMode::kPeriodic;
   std::string auto_compaction_retention = "0";

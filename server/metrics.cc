@@ -241,6 +241,11 @@ class MetricsImpl final : public Metrics {
     integrity_ = std::move(integrity);
   }
 
+  void SetReplies(std::function<ReplyBudget::Stats()> replies) override {
+    absl::MutexLock lock(&mu_);
+    replies_ = std::move(replies);
+  }
+
   void SetPeers(std::function<std::vector<PeerCounters>()> peers) override {
     absl::MutexLock lock(&mu_);
     peers_ = std::move(peers);
@@ -323,6 +328,11 @@ class MetricsImpl final : public Metrics {
     add("etcd_debugging_mvcc_watch_stream_total", "Open watch streams.");
     add("etcd_debugging_mvcc_watcher_total", "Watchers.");
     add("etcd_debugging_mvcc_slow_watcher_total", "Watchers that lag behind.");
+    add("keel_reply_memory_bytes", "Memory of the replies to reads that are being made and sent.");
+    add("keel_reply_memory_bytes_max", "The most that was so far.");
+    add("keel_reply_waiting", "Reads that wait for such memory.");
+    reply_waits_ =
+        &AddCounter("keel_reply_waits_total", "Reads, and pieces of streamed ones, that had to wait for it.");
     watch_events_ = &AddCounter("etcd_debugging_mvcc_events_total", "Events sent to watchers.");
   }
 
@@ -374,6 +384,16 @@ class MetricsImpl final : public Metrics {
       Follower(hash_checks_).MoveTo(static_cast<double>(integrity.checks));
       Follower(hash_comparisons_).MoveTo(static_cast<double>(integrity.comparisons));
       Follower(hash_mismatches_).MoveTo(static_cast<double>(integrity.mismatches));
+    }
+
+    if (replies_) {
+      const ReplyBudget::Stats replies = replies_();
+      Set("keel_reply_memory_bytes", static_cast<double>(replies.in_use_bytes));
+      Set("keel_reply_memory_bytes_max", static_cast<double>(replies.in_use_bytes_max));
+      Set("keel_reply_waiting", static_cast<double>(replies.waiting));
+      Follower(reply_waits_).MoveTo(static_cast<double>(replies.waits));
+      Follower(&reply_refused_.Add({{"why", "overload"}})).MoveTo(static_cast<double>(replies.overloads));
+      Follower(&reply_refused_.Add({{"why", "too large"}})).MoveTo(static_cast<double>(replies.too_large));
     }
 
     server_id_.Add({{"server_id", absl::StrCat(absl::Hex(member.member_id))}}).Set(1);
@@ -465,6 +485,8 @@ class MetricsImpl final : public Metrics {
       Histograms("etcd_server_apply_duration_seconds", "Seconds that executing a command took.");
   prometheus::Family<Histogram>& peer_seconds_ =
       Histograms("etcd_network_peer_round_trip_time_seconds", "Seconds until a peer answered.");
+  prometheus::Family<Counter>& reply_refused_ =
+      Counters("keel_reply_refused_total", "Reads refused because their replies found no memory, or are too large.");
   prometheus::Family<Gauge>& active_peers_ = Gauges("etcd_network_active_peers", "1 while connected to the peer.");
   prometheus::Family<Gauge>& known_peers_ = Gauges("etcd_network_known_peers", "1 for each peer known.");
 
@@ -492,6 +514,7 @@ class MetricsImpl final : public Metrics {
   Gauge* has_leader_ = nullptr;
   Gauge* is_leader_ = nullptr;
   Counter* watch_events_ = nullptr;
+  Counter* reply_waits_ = nullptr;
   Counter* hash_checks_ = nullptr;
   Counter* hash_comparisons_ = nullptr;
   Counter* hash_mismatches_ = nullptr;
@@ -502,6 +525,7 @@ class MetricsImpl final : public Metrics {
   std::function<std::vector<PeerCounters>()> peers_ ABSL_GUARDED_BY(mu_);
   std::function<Integrity()> integrity_ ABSL_GUARDED_BY(mu_);
   std::function<Refusals()> refusals_ ABSL_GUARDED_BY(mu_);
+  std::function<ReplyBudget::Stats()> replies_ ABSL_GUARDED_BY(mu_);
   std::set<Gauge*> peers_seen_ ABSL_GUARDED_BY(mu_);
   std::map<prometheus::Labels, Gauge*> alarms_seen_ ABSL_GUARDED_BY(mu_);
 };

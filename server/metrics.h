@@ -11,6 +11,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "server/api/reply_budget.h"
 
 namespace keel::server {
 
@@ -65,6 +66,9 @@ class Metrics {
     uint64_t mismatches = 0;
   };
   virtual void SetIntegrity(std::function<Integrity()> /*integrity*/) {}
+
+  // Where Render() finds what replies to reads take of their memory. As above.
+  virtual void SetReplies(std::function<ReplyBudget::Stats()> /*replies*/) {}
 
   // Prometheus text format 0.0.4. Gauges are read off `member` now.
   virtual std::string Render(const Member& member) = 0;

@@ -342,12 +342,15 @@ class ServerImpl final : public Server {
       return Metrics::Refusals{.connections = peers_->refused_callers(),
                                .messages = peers_->refused_messages() + node_->status().refused_messages};
     });
-    services_ = GrpcServices::Create(&member_, {.request_bytes_max = config_.max_request_bytes,
-                                                .concurrent_streams_max = config_.max_concurrent_streams,
-                                                .keepalive_min_time = config_.grpc_keepalive_min_time,
-                                                .keepalive_interval = config_.grpc_keepalive_interval,
-                                                .keepalive_timeout = config_.grpc_keepalive_timeout,
-                                                .election_timeout = ElectionTimeout()});
+    services_ = GrpcServices::Create(
+        &member_, {.request_bytes_max = config_.max_request_bytes,
+                   .concurrent_streams_max = config_.max_concurrent_streams,
+                   .keepalive_min_time = config_.grpc_keepalive_min_time,
+                   .keepalive_interval = config_.grpc_keepalive_interval,
+                   .keepalive_timeout = config_.grpc_keepalive_timeout,
+                   .election_timeout = ElectionTimeout(),
+                   .replies = {.total_bytes = config_.reply_memory_bytes, .request_bytes = config_.max_reply_bytes}});
+    metrics_->SetReplies([this] { return services_->reply_stats(); });
     grpc::ServerBuilder builder;
     services_->Register(&builder);
     listener_->AttachGrpc(&builder);

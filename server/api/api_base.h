@@ -9,6 +9,7 @@
 #include "proto/command.pb.h"
 #include "server/api/admission.h"
 #include "server/api/call.h"
+#include "server/api/reply_budget.h"
 #include "server/api/stream_monitor.h"
 #include "server/api/worker_pool.h"
 #include "server/member.h"
@@ -22,6 +23,7 @@ struct ApiBase {
   StreamMonitor* monitor = nullptr;
   WorkerPool* readers = nullptr;    // For reads of more than one key.
   WorkerPool* snapshots = nullptr;  // For the reading of checkpoints, which takes longer.
+  ReplyBudget* replies = nullptr;   // The memory for what is read.
 };
 
 // What an ended ReadIndex means to a caller who asked with `call`: kUnavailable "etcdserver: request timed out" or

@@ -28,6 +28,15 @@ struct RpcName {
   const char* method;   // "Put"
 };
 
+// Sizes on the wire, of messages and of what is sent as bytes.
+inline size_t WireBytes(const google::protobuf::MessageLite& message) { return message.ByteSizeLong(); }
+inline size_t WireBytes(const grpc::ByteBuffer& bytes) { return bytes.Length(); }
+// The same of a message that has just been written.
+inline size_t WrittenBytes(const google::protobuf::MessageLite& message) {
+  return static_cast<size_t>(message.GetCachedSize());
+}
+inline size_t WrittenBytes(const grpc::ByteBuffer& bytes) { return bytes.Length(); }
+
 // Counts one RPC from its construction to Handled(). Thread-compatible.
 class RpcRecord {
  public:
@@ -46,15 +55,14 @@ class RpcRecord {
 
 // Serves a unary call that ends by itself within the server's request timeout: handle(call, done). The reactor is
 // gRPC's own, which costs no allocation; a client that has gone is not listened to, the answer goes nowhere.
-template <typename Handle>
+template <typename Request, typename Response, typename Handle>
 grpc::ServerUnaryReactor* ServeUnary(const Member& member, RpcName name, grpc::CallbackServerContext* context,
-                                     const google::protobuf::MessageLite& request,
-                                     const google::protobuf::MessageLite* response, Handle handle) {
+                                     const Request& request, const Response* response, Handle handle) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   RpcRecord record(&member, name, RpcKind::kUnary);
-  record.Received(request.ByteSizeLong());
+  record.Received(WireBytes(request));
   handle(ReadCall(*context, member), Done([reactor, record, response](const absl::Status& status) mutable {
-           if (status.ok()) record.Sent(response->ByteSizeLong());
+           if (status.ok()) record.Sent(WireBytes(*response));
            record.Handled(status);
            reactor->Finish(ToGrpc(status));
          }));

@@ -5,15 +5,21 @@
 
 namespace keel::server {
 
+// The two that may answer with much take and give bytes, the others messages.
+using KvServiceBase = etcdserverpb::KV::WithRawCallbackMethod_Range<
+    etcdserverpb::KV::WithRawCallbackMethod_RangeStream<etcdserverpb::KV::WithCallbackMethod_Put<
+        etcdserverpb::KV::WithCallbackMethod_DeleteRange<etcdserverpb::KV::WithCallbackMethod_Txn<
+            etcdserverpb::KV::WithCallbackMethod_Compact<etcdserverpb::KV::Service>>>>>>;
+
 // etcdserverpb.KV over its handlers. `base` outlives it.
-class GrpcKvService final : public etcdserverpb::KV::CallbackService {
+class GrpcKvService final : public KvServiceBase {
  public:
   explicit GrpcKvService(const ApiBase* base) : base_(base), handlers_(base) {}
 
-  grpc::ServerUnaryReactor* Range(grpc::CallbackServerContext* context, const etcdserverpb::RangeRequest* request,
-                                  etcdserverpb::RangeResponse* response) override;
-  grpc::ServerWriteReactor<etcdserverpb::RangeStreamResponse>* RangeStream(
-      grpc::CallbackServerContext* context, const etcdserverpb::RangeRequest* request) override;
+  grpc::ServerUnaryReactor* Range(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+                                  grpc::ByteBuffer* response) override;
+  grpc::ServerWriteReactor<grpc::ByteBuffer>* RangeStream(grpc::CallbackServerContext* context,
+                                                          const grpc::ByteBuffer* request) override;
   grpc::ServerUnaryReactor* Put(grpc::CallbackServerContext* context, const etcdserverpb::PutRequest* request,
                                 etcdserverpb::PutResponse* response) override;
   grpc::ServerUnaryReactor* DeleteRange(grpc::CallbackServerContext* context,

@@ -37,13 +37,19 @@ class GrpcServicesImpl final : public GrpcServices {
         readers_(std::max(1, options.read_threads)),
         senders_(1),
         snapshots_(1),
-        monitor_(member, options.election_timeout, [this] { admission_.Refresh(); }),
+        replies_(std::make_shared<ReplyBudget>(options.replies)),
+        monitor_(member, options.election_timeout,
+                 [this, member] {
+                   admission_.Refresh();
+                   replies_->Expire(member->clock->Now());
+                 }),
         queue_(OwnershipQueue::Create(member)),
         base_{.member = member,
               .admission = &admission_,
               .monitor = &monitor_,
               .readers = &readers_,
-              .snapshots = &snapshots_},
+              .snapshots = &snapshots_,
+              .replies = replies_.get()},
         kv_(&base_),
         watch_(&base_, &senders_),
         lease_(&base_),
@@ -82,8 +88,11 @@ class GrpcServicesImpl final : public GrpcServices {
   void Stop() override {
     admission_.Stop();
     queue_->Stop();
+    replies_->Stop();
     monitor_.Stop();
   }
+
+  ReplyBudget::Stats reply_stats() const override { return replies_->stats(); }
 
  private:
   const Options options_;
@@ -91,6 +100,7 @@ class GrpcServicesImpl final : public GrpcServices {
   WorkerPool readers_;
   WorkerPool senders_;  // One thread: a wake-up for each batch of streams that the hub calls, not for each stream.
   WorkerPool snapshots_;
+  const std::shared_ptr<ReplyBudget> replies_;  // Outlived by what gRPC has not sent yet.
   StreamMonitor monitor_;
   const std::shared_ptr<OwnershipQueue> queue_;
   const ApiBase base_;

@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "absl/time/time.h"
+#include "server/api/reply_budget.h"
 #include "server/member.h"
 
 namespace grpc {
@@ -32,6 +33,7 @@ class GrpcServices {
     // A stream that requires a leader ends after three of these without one.
     absl::Duration election_timeout = absl::Seconds(1);
     int read_threads = 2;  // Execute range reads, so that neither raft nor apply waits for a disk.
+    ReplyBudget::Options replies;
   };
 
   // `member` outlives it and is complete before Register().
@@ -45,6 +47,8 @@ class GrpcServices {
   // a second. Unary calls in progress end with their proposal or read. Before the hub, the proposer, the lease keeper
   // and the node stop; idempotent; blocks.
   virtual void Stop() = 0;
+
+  virtual ReplyBudget::Stats reply_stats() const = 0;
 };
 
 }  // namespace keel::server

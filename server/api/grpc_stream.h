@@ -95,7 +95,7 @@ class StreamReactor : public Reactor, public OpenStream, public std::enable_shar
       finish = ClaimFinish();
     }
     // Its size is known from when it was written.
-    if (ok) record_.Sent(static_cast<size_t>(response_.GetCachedSize()));
+    if (ok) record_.Sent(WrittenBytes(response_));
     if (finish) return FinishNow();
     if (ending) return;
     if (!ok) return End(CancelStatus());

@@ -3,22 +3,26 @@
 #include <algorithm>
 #include <utility>
 
+#include "server/api/budgeted_read.h"
 #include "server/apply/request_check.h"
 #include "server/apply/txn_evaluator.h"
 
 namespace keel::server {
 namespace {
 
-// Runs `read` once `call` may see the state: at once when it takes what is here, else behind the read gate. The gate
-// answers on the threads of raft, which must not wait for a disk, so all but the smallest reads move to a reader.
+// Calls attempt(share) until it has its memory, once `call` may see the state: at once when it takes what is here, else
+// behind the read gate. The gate answers on the threads of raft, which must not wait for a disk, so all but the
+// smallest reads move to a reader.
 enum class ReadSize { kPoint, kMany };
 
-template <typename Read>
-void WhenReadable(const ApiBase& base, const Call& call, bool serializable, ReadSize size, Done done, Read read) {
-  auto run = [&base, size, done = std::move(done), read = std::move(read)](absl::Status readable) mutable {
+void WhenReadable(const ApiBase& base, const Call& call, bool serializable, ReadSize size, Done done,
+                  ReadAttempt attempt) {
+  auto run = [&base, call, size, done = std::move(done), attempt = std::move(attempt)](absl::Status readable) mutable {
     if (!readable.ok()) return done(std::move(readable));
-    if (size == ReadSize::kPoint) return done(read());
-    base.readers->Run([done = std::move(done), read = std::move(read)]() mutable { done(read()); });
+    if (size == ReadSize::kPoint) return ReadWithinBudget(base, call, std::move(attempt), std::move(done));
+    base.readers->Run([&base, call = std::move(call), done = std::move(done), attempt = std::move(attempt)]() mutable {
+      ReadWithinBudget(base, call, std::move(attempt), std::move(done));
+    });
   };
   if (serializable) return run(absl::OkStatus());
   AwaitReadable(*base.member, call, std::move(run));
@@ -56,17 +60,24 @@ absl::Status CheckStreamable(const etcdserverpb::RangeRequest& request) {
 
 }  // namespace
 
-void KvHandlers::Range(const Call& call, const etcdserverpb::RangeRequest& request,
-                       etcdserverpb::RangeResponse* response, Done done) const {
+void KvHandlers::Range(const Call& call, const etcdserverpb::RangeRequest& request, WireReply* reply, Done done) const {
   const CallClass call_class = request.serializable() ? CallClass::kLearnersToo : CallClass::kOrdinary;
   if (auto status = base_->admission->Admit(call, call_class); !status.ok()) return done(std::move(status));
   if (auto status = CheckRange(request); !status.ok()) return done(std::move(status));
   const Member* member = base_->member;
   WhenReadable(*base_, call, request.serializable(), SizeOf(request), std::move(done),
-               [member, &request, response]() -> absl::Status {
+               [member, &request, reply](const std::shared_ptr<ReplyShare>& share) -> absl::Status {
                  const storage::ReadView view = member->store->View();
-                 if (auto status = view.Range(request, response); !status.ok()) return status;
-                 member->FillHeader(view.revision().value(), response->mutable_header());
+                 etcdserverpb::ResponseHeader header;
+                 member->FillHeader(view.revision().value(), &header);
+                 *reply = WireReply(share);
+                 reply->PutHeader(header);
+                 const auto totals = view.ReadRange(request, reply);
+                 if (!totals.ok() || totals->stopped) {
+                   *reply = WireReply();
+                   return totals.status();
+                 }
+                 reply->PutTotals(totals->more, totals->count);
                  return absl::OkStatus();
                });
 }
@@ -76,7 +87,9 @@ absl::StatusOr<std::shared_ptr<RangePager>> KvHandlers::RangeStream(const Call& 
   if (auto status = base_->admission->Admit(call); !status.ok()) return status;
   if (auto status = CheckRange(request); !status.ok()) return status;
   if (auto status = CheckStreamable(request); !status.ok()) return status;
-  return std::make_shared<RangePager>(base_, RangePager::Options(), call, request);
+  RangePager::Options options;
+  options.piece_bytes = std::min(base_->member->limits.request_bytes_max, base_->replies->options().request_bytes);
+  return std::make_shared<RangePager>(base_, options, call, request);
 }
 
 void KvHandlers::Put(const Call& call, const etcdserverpb::PutRequest& request, etcdserverpb::PutResponse* response,
@@ -110,9 +123,10 @@ void KvHandlers::Txn(const Call& call, const etcdserverpb::TxnRequest& request, 
   }
   const Member* member = base_->member;
   WhenReadable(*base_, call, IsSerializable(request), SizeOf(request), std::move(done),
-               [member, &request, response]() -> absl::Status {
+               [member, &request, response](const std::shared_ptr<ReplyShare>& share) -> absl::Status {
                  const storage::ReadView view = member->store->View();
-                 if (auto status = EvaluateReadOnly(request, view, response); !status.ok()) {
+                 const BudgetedReader reader(&view, share.get());
+                 if (auto status = EvaluateReadOnly(request, reader, response); !status.ok()) {
                    response->Clear();
                    return status;
                  }

@@ -8,6 +8,7 @@
 #include "proto/etcdserver_kv.pb.h"
 #include "server/api/api_base.h"
 #include "server/api/range_pager.h"
+#include "server/api/wire_reply.h"
 
 namespace keel::server {
 
@@ -17,8 +18,8 @@ class KvHandlers {
   // `base` outlives it and every call.
   explicit KvHandlers(const ApiBase* base) : base_(base) {}
 
-  void Range(const Call& call, const etcdserverpb::RangeRequest& request, etcdserverpb::RangeResponse* response,
-             Done done) const;
+  // `reply` becomes the wire bytes of the response.
+  void Range(const Call& call, const etcdserverpb::RangeRequest& request, WireReply* reply, Done done) const;
   // The stream's pieces; not OK: why there is no stream.
   absl::StatusOr<std::shared_ptr<RangePager>> RangeStream(const Call& call,
                                                           const etcdserverpb::RangeRequest& request) const;

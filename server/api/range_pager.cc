@@ -1,62 +1,94 @@
 #include "server/api/range_pager.h"
 
 #include <algorithm>
+#include <string>
 #include <utility>
 
-namespace keel::server {
+#include "base/check.h"
+#include "base/status_macros.h"
+#include "storage/state/record.h"
 
-void RangePager::Next(etcdserverpb::RangeStreamResponse* response, PieceDone done) {
-  auto read = [self = shared_from_this(), response, done = std::move(done)](const absl::Status& readable) mutable {
-    if (!readable.ok()) return done(readable);
-    WorkerPool* readers = self->base_->readers;
-    readers->Run([self = std::move(self), response, done = std::move(done)]() mutable {
-      if (self->call_.is_cancelled()) return done(absl::CancelledError("context canceled"));
-      done(self->Fill(response->mutable_range_response()));
-    });
-  };
-  if (started_ || request_.serializable()) return read(absl::OkStatus());
-  AwaitReadable(*base_->member, call_, std::move(read));
+namespace keel::server {
+namespace {
+
+// The smallest key behind that of `pair`.
+std::string KeyBehind(std::string_view pair) {
+  const auto fields = storage::DecodeKeyValue(pair);
+  KEEL_CHECK(fields.has_value()) << "the keyspace gives pairs only";
+  return std::string(fields->key) + '\0';
 }
 
-absl::StatusOr<bool> RangePager::Fill(etcdserverpb::RangeResponse* piece) {
-  piece->Clear();
+}  // namespace
+
+void RangePager::Next(PieceDone done) {
+  if (started_ || request_.serializable()) return AwaitShare(std::move(done));
+  AwaitReadable(*base_->member, call_,
+                [self = shared_from_this(), done = std::move(done)](const absl::Status& readable) mutable {
+                  if (!readable.ok()) return done(readable);
+                  self->AwaitShare(std::move(done));
+                });
+}
+
+void RangePager::AwaitShare(PieceDone done) {
+  // The deadline in call_ is for how the stream begins; every piece has as long again.
+  Call waiting = call_;
+  waiting.deadline =
+      std::min(call_.client_deadline, base_->member->clock->Now() + base_->member->limits.request_timeout);
+  auto granted = [self = shared_from_this(),
+                  done = std::move(done)](absl::StatusOr<std::shared_ptr<ReplyShare>> share) mutable {
+    if (!share.ok()) return done(std::move(share).status());
+    WorkerPool* readers = self->base_->readers;
+    readers->Run([self = std::move(self), share = *std::move(share), done = std::move(done)]() mutable {
+      absl::StatusOr<Piece> piece = absl::CancelledError("context canceled");
+      if (!self->call_.is_cancelled()) piece = self->Read(share);
+      share.reset();  // What is left of it is the piece's.
+      done(std::move(piece));
+    });
+  };
+  base_->replies->Acquire(options_.piece_bytes, waiting, std::move(granted));
+}
+
+absl::StatusOr<int64_t> RangePager::Count(const storage::ReadView& view) const {
+  etcdserverpb::RangeRequest request = request_;
+  request.set_count_only(true);
+  WireReply none;
+  KEEL_ASSIGN_OR_RETURN(const storage::RangeTotals totals, view.ReadRange(request, &none));
+  return totals.count;
+}
+
+absl::StatusOr<RangePager::Piece> RangePager::Read(const std::shared_ptr<ReplyShare>& share) {
   const storage::ReadView view = base_->member->store->View();
   const bool first = !started_;
   if (first) {
     started_ = true;
     header_revision_ = view.revision().value();
     if (request_.revision() <= 0) request_.set_revision(header_revision_);
-    next_keys_ = options_.first_keys;
+    KEEL_ASSIGN_OR_RETURN(count_, Count(view));
   }
 
-  etcdserverpb::RangeRequest slice = request_;
-  const int64_t wanted = request_.limit() > 0 ? request_.limit() - delivered_ : options_.piece_keys_max;
-  slice.set_limit(std::min(wanted, next_keys_));
-  if (absl::Status status = view.Range(slice, piece); !status.ok()) {
-    piece->Clear();
-    return status;
+  Piece piece{.reply = WireReply(share, options_.piece_bytes)};
+  storage::RangeTotals totals;
+  if (!request_.count_only()) {
+    etcdserverpb::RangeRequest slice = request_;
+    if (request_.limit() > 0) slice.set_limit(request_.limit() - delivered_);
+    if (first) slice.set_limit(slice.limit() > 0 ? std::min(slice.limit(), options_.first_keys) : options_.first_keys);
+    KEEL_ASSIGN_OR_RETURN(totals, view.ReadRange(slice, &piece.reply));
   }
-  if (first) count_ = piece->count();
-  delivered_ += piece->kvs_size();
+  delivered_ += static_cast<int64_t>(piece.reply.pairs());
 
   const bool cut_by_limit = request_.limit() > 0 && delivered_ >= request_.limit();
-  const bool last = request_.count_only() || cut_by_limit || !piece->more();
-  if (last) {
-    base_->member->FillHeader(header_revision_, piece->mutable_header());
-    piece->set_count(count_);
-    piece->set_more(cut_by_limit && count_ > request_.limit());
-    return true;
+  piece.last = cut_by_limit || (!totals.stopped && !totals.more);
+  if (piece.last) {
+    etcdserverpb::ResponseHeader header;
+    base_->member->FillHeader(header_revision_, &header);
+    piece.reply.PutHeader(header);
+    piece.reply.PutTotals(cut_by_limit && count_ > request_.limit(), count_);
+  } else {
+    request_.set_key(KeyBehind(piece.reply.last_pair()));
   }
-
-  // The next slice begins right after the last key of this one and is as long as this one's size suggests.
-  std::string next_key = piece->kvs(piece->kvs_size() - 1).key();
-  next_key.push_back('\0');
-  request_.set_key(std::move(next_key));
-  const int64_t bytes_per_key = std::max<int64_t>(1, static_cast<int64_t>(piece->ByteSizeLong()) / piece->kvs_size());
-  next_keys_ = std::clamp<int64_t>(options_.piece_bytes / bytes_per_key, 1, options_.piece_keys_max);
-  piece->clear_count();
-  piece->clear_more();
-  return false;
+  piece.reply.WrapInPiece();
+  share->Shrink(piece.reply.allocated_bytes());
+  return piece;
 }
 
 }  // namespace keel::server

@@ -4,36 +4,45 @@
 
 #include <cstdint>
 #include <memory>
+#include <utility>
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "proto/etcdserver_kv.pb.h"
 #include "server/api/api_base.h"
+#include "server/api/wire_reply.h"
 
 namespace keel::server {
 
 // Owned by one call. Pinned to the revision of its first piece; it holds no view between pieces, so that a slow reader
-// delays no compaction: it is told "required revision has been compacted" instead.
+// delays no compaction: it is told "required revision has been compacted" instead. Nor does it hold memory: each piece
+// has its own share of the budget, waited for in line with everybody else's before it is read.
 class RangePager : public std::enable_shared_from_this<RangePager> {
  public:
   struct Options {
-    int64_t first_keys = 10;           // In the first piece, when nothing is known of the values' size.
-    int64_t piece_bytes = 1 << 20;     // What the later ones aim at.
-    int64_t piece_keys_max = 1 << 16;  // Whatever their size.
+    int64_t first_keys = 10;        // At most, in the first piece, so that it comes soon.
+    size_t piece_bytes = 1u << 20;  // A piece is no larger, unless a single pair is.
   };
 
   // `base` outlives it.
   RangePager(const ApiBase* base, const Options& options, Call call, const etcdserverpb::RangeRequest& request)
       : base_(base), options_(options), call_(std::move(call)), request_(request) {}
 
-  // Fills the next piece, on a reading thread; `done` gets whether it is the last one, which alone carries header, more
-  // and count. At most one at a time; not after the last or an error. `response` lives until then.
-  using PieceDone = absl::AnyInvocable<void(absl::StatusOr<bool>)>;
-  void Next(etcdserverpb::RangeStreamResponse* response, PieceDone done);
+  struct Piece {
+    WireReply reply;    // A RangeStreamResponse.
+    bool last = false;  // It alone carries header, more and count.
+  };
+  // Reads the next piece, on a reading thread. At most one at a time; not after the last or an error. Errors are those
+  // of Range and of ReplyBudget::Acquire, for whose share each piece waits at most the server's request timeout.
+  using PieceDone = absl::AnyInvocable<void(absl::StatusOr<Piece>)>;
+  void Next(PieceDone done);
 
  private:
-  absl::StatusOr<bool> Fill(etcdserverpb::RangeResponse* piece);
+  void AwaitShare(PieceDone done);
+  absl::StatusOr<Piece> Read(const std::shared_ptr<ReplyShare>& share);
+  // Of the whole interval, at the pinned revision.
+  absl::StatusOr<int64_t> Count(const storage::ReadView& view) const;
 
   const ApiBase* const base_;
   const Options options_;
@@ -44,7 +53,6 @@ class RangePager : public std::enable_shared_from_this<RangePager> {
   int64_t header_revision_ = 0;
   int64_t count_ = 0;      // Of the whole interval.
   int64_t delivered_ = 0;  // Pairs sent so far.
-  int64_t next_keys_ = 0;  // Size of the next piece.
 };
 
 }  // namespace keel::server

@@ -91,6 +91,7 @@ struct MemberOptions {
   Limits limits;
   absl::Duration election_timeout = absl::Seconds(1);
   bool learner = false;
+  ReplyBudget::Options replies = {};
 };
 
 // Answers every change with what the test says.
@@ -176,7 +177,8 @@ class TestMember {
                .space_alarm = space_alarm_.get(),
                .metrics = &metrics_};
     services_ = GrpcServices::Create(&member_, {.request_bytes_max = options.limits.request_bytes_max,
-                                                .election_timeout = options.election_timeout});
+                                                .election_timeout = options.election_timeout,
+                                                .replies = options.replies});
     grpc::ServerBuilder builder;
     int port = 0;
     builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);

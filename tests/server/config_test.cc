@@ -93,6 +93,10 @@ TEST(ConfigTest, RefusalsNameTheFlag) {
        [](Config* c) { c->initial_cluster = ParseInitialCluster("a=http://10.0.0.1:1,a=http://10.0.0.1:1").value(); },
        "has duplicate url"},
       {"no request fits", [](Config* c) { c->max_request_bytes = 0; }, "--max-request-bytes"},
+      {"a pair may not fit a reply", [](Config* c) { c->max_reply_bytes = 3000000; },
+       "--max-reply-bytes=3000000 must be at least twice --max-request-bytes=1572864"},
+      {"one reply may take more than all", [](Config* c) { c->reply_memory_bytes = 100 << 20; },
+       "--reply-memory-bytes=104857600 must not be below --max-reply-bytes=134217728"},
       {"retention that is none", [](Config* c) { c->auto_compaction_retention = "often"; },
        "--auto-compaction-retention=often"},
   };

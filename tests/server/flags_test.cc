@@ -171,6 +171,8 @@ TEST(FlagTableTest, TheDefaultsShownAreTheDefaults) {
     EXPECT_EQ(config.max_txn_ops, untouched.max_txn_ops);
     EXPECT_EQ(config.max_request_bytes, untouched.max_request_bytes);
     EXPECT_EQ(config.max_concurrent_streams, untouched.max_concurrent_streams);
+    EXPECT_EQ(config.max_reply_bytes, untouched.max_reply_bytes);
+    EXPECT_EQ(config.reply_memory_bytes, untouched.reply_memory_bytes);
     EXPECT_EQ(config.quota_backend_bytes, untouched.quota_backend_bytes);
     EXPECT_EQ(config.initial_cluster_token, untouched.initial_cluster_token);
     EXPECT_EQ(config.watch_progress_notify_interval, untouched.watch_progress_notify_interval);

@@ -1,5 +1,11 @@
 // Clients read and write keys.
 
+#include <memory>
+#include <utility>
+
+#include "absl/strings/str_join.h"
+#include "base/check.h"
+#include "server/api/wire_reply.h"
 #include "tests/sim_full/client_call.h"
 
 namespace keel::sim {
@@ -54,7 +60,14 @@ void Client::DoRange() {
   Call<etcdserverpb::RangeRequest, etcdserverpb::RangeResponse>(
       std::move(request),
       [](Replica& replica, const server::Call& call, auto& op, server::Done done) {
-        replica.kv().Range(call, op.request, &op.response, std::move(done));
+        auto reply = std::make_shared<server::WireReply>();
+        replica.kv().Range(call, op.request, reply.get(),
+                           [reply, response = &op.response, done = std::move(done)](absl::Status status) mutable {
+                             if (status.ok()) {
+                               KEEL_CHECK(response->ParseFromString(absl::StrJoin(reply->Release().blocks, "")));
+                             }
+                             done(std::move(status));
+                           });
       },
       [this](auto& op, const absl::Status& status) {
         const int64_t asked = op.request.revision();

@@ -140,6 +140,7 @@ absl::Status Replica::Open(Parts* parts) {
   p.base.member = &p.member;
   p.base.admission = p.admission.get();
   p.base.readers = &p.readers;
+  p.base.replies = p.replies.get();
   p.kv = std::make_unique<server::KvHandlers>(&p.base);
   p.lease_handlers = std::make_unique<server::LeaseHandlers>(&p.base, random_.Next());
   server::OwnershipQueue::Options queue;

@@ -226,6 +226,7 @@ struct Replica::Parts {
   server::Member member;
   std::unique_ptr<server::Admission> admission;
   server::WorkerPool readers{0};
+  std::shared_ptr<server::ReplyBudget> replies = std::make_shared<server::ReplyBudget>(server::ReplyBudget::Options());
   server::ApiBase base;
   std::unique_ptr<server::KvHandlers> kv;
   std::unique_ptr<server::LeaseHandlers> lease_handlers;
