@@ -23,7 +23,27 @@ Outcome RunPut(Context& context, const PutFlags& flags) {
   return Outcome::Ok();
 }
 
-Outcome RunGet(Context& context, const GetFlags& flags) {
+// Pairs are printed as they come. The formats that say something of the whole in front of the pairs need them all.
+Outcome StreamGet(Context& context, Kv& kv, const GetOp& op, const GetStyle& style) {
+  const bool whole = context.flags.format != Format::kSimple;
+  const std::unique_ptr<Printer> printer = PrinterFor(context);
+  std::vector<KeyValue> all;
+  auto response = kv.GetStream(op.key, op.options, [&](std::vector<KeyValue> kvs) {
+    if (whole) {
+      all.insert(all.end(), std::make_move_iterator(kvs.begin()), std::make_move_iterator(kvs.end()));
+    } else {
+      printer->Get(RangeResponse{.kvs = std::move(kvs)}, style);
+    }
+    // Nobody reads on: a pipe that was closed.
+    return context.out.good() ? absl::OkStatus() : absl::CancelledError("the output cannot be written");
+  });
+  if (!response.ok()) return Outcome::Of(response.status());
+  response->kvs = std::move(all);
+  if (whole || style.count_only) printer->Get(*response, style);
+  return Outcome::Ok();
+}
+
+Outcome RunGet(Context& context, const GetFlags& flags, bool stream) {
   auto op = flags.Resolve();
   if (!op.ok()) return Outcome::Of(op.status(), FlagErrorCode(op.status()));
   if (flags.style.values_only && context.flags.format != Format::kSimple) {
@@ -31,6 +51,7 @@ Outcome RunGet(Context& context, const GetFlags& flags) {
   }
   auto client = context.client();
   if (!client.ok()) return Outcome::Of(client.status(), kExitBadConnection);
+  if (stream) return StreamGet(context, (*client)->kv(), *op, flags.style);
   auto response = (*client)->kv().Get(op->key, op->options);
   if (!response.ok()) return Outcome::Of(response.status());
   PrinterFor(context)->Get(*response, flags.style);
@@ -55,8 +76,11 @@ void AddKvCommands(CLI::App& app, Context& context, Outcome& outcome) {
   put->AddTo(*AddCommand(app, "put", "write a key", Tables::kNo, context, outcome,
                          [&context, put] { return RunPut(context, *put); }));
   auto get = std::make_shared<GetFlags>();
-  get->AddTo(*AddCommand(app, "get", "read a key or a range of keys", Tables::kNo, context, outcome,
-                         [&context, get] { return RunGet(context, *get); }));
+  auto stream = std::make_shared<bool>(false);
+  CLI::App* reading = AddCommand(app, "get", "read a key or a range of keys", Tables::kNo, context, outcome,
+                                 [&context, get, stream] { return RunGet(context, *get, *stream); });
+  get->AddTo(*reading);
+  reading->add_flag("--stream", *stream, "take the answer in pieces: for ranges of any size");
   auto del = std::make_shared<DelFlags>();
   del->AddTo(*AddCommand(app, "del", "delete a key or a range of keys", Tables::kNo, context, outcome,
                          [&context, del] { return RunDel(context, *del); }));

@@ -10,6 +10,7 @@
 //   kv.PutAsync("greeting", "again", {}, {}, [](absl::StatusOr<keel::PutResponse> r) { Count(r.ok()); });
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string_view>
@@ -73,6 +74,9 @@ struct OpResponse {
   const TxnResponse& txn() const { return std::get<TxnResponse>(response); }
 };
 
+// Takes the next pairs of a range; may take them apart.
+using RangeSink = std::function<absl::Status(std::vector<KeyValue> kvs)>;
+
 // Thread-safe; valid as long as its Client. The text of an error is the server's. Codes that every call may return:
 //   kInvalidArgument    the request can never be valid
 //   kUnavailable        surely not executed: no endpoint could be reached, or the server said so
@@ -94,6 +98,13 @@ class Kv {
   // kNotFound: no such lease. kResourceExhausted: out of quota, or the request is too large; not executed.
   absl::StatusOr<PutResponse> Put(std::string_view key, std::string_view value, const PutOptions& options = {},
                                   const CallOptions& call = {});
+  // A range of any size, a piece at a time and all of one revision: `sink` gets the pairs in key order, on this thread,
+  // and holds back the server while it works; its error ends the read and is returned. The result is what Get would
+  // have said but for the pairs. A server without streams is asked for pages instead. Only call.timeout bounds it.
+  // kOutOfRange also when the revision is compacted meanwhile; then, and after any error but one before the first
+  // piece, which is tried again as for Get, the sink has had a part. kUnimplemented: a sort or a filter.
+  absl::StatusOr<RangeResponse> GetStream(std::string_view key, const RangeOptions& options, const RangeSink& sink,
+                                          const CallOptions& call = {});
   // Deleting nothing succeeds with deleted == 0.
   absl::StatusOr<DeleteResponse> Delete(std::string_view key, const DeleteOptions& options = {},
                                         const CallOptions& call = {});

@@ -1,0 +1,124 @@
+// Kv::GetStream against a real server: by RangeStream, or by pages where a server has none.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "absl/strings/str_cat.h"
+#include "keel/client.h"
+#include "tests/client/test_cluster.h"
+
+namespace keel {
+namespace {
+
+constexpr int kKeys = 500;
+constexpr size_t kValueBytes = 20000;
+
+class GetStreamTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    auto cluster = testing::TestCluster::Start(1);
+    ASSERT_TRUE(cluster.ok()) << cluster.status();
+    cluster_ = *std::move(cluster);
+    auto client = Client::Create({.endpoints = cluster_->endpoints()});
+    ASSERT_TRUE(client.ok());
+    client_ = *std::move(client);
+    for (int i = 0; i < kKeys; ++i) {
+      const auto put = kv().Put(absl::StrCat("k", 1000 + i), std::string(kValueBytes, static_cast<char>('a' + i % 26)));
+      ASSERT_TRUE(put.ok()) << put.status();
+      revision_ = put->header.revision;
+    }
+  }
+
+  Kv& kv() { return client_->kv(); }
+
+  std::unique_ptr<testing::TestCluster> cluster_;
+  std::unique_ptr<Client> client_;
+  int64_t revision_ = 0;
+};
+
+TEST_F(GetStreamTest, SaysWhatGetSaysInPieces) {
+  for (const int64_t limit : {0, 1, 99, 250, kKeys, kKeys + 1}) {
+    for (const bool keys_only : {false, true}) {
+      SCOPED_TRACE(absl::StrCat("limit ", limit, keys_only ? " keys only" : ""));
+      const RangeOptions options = {.prefix = true, .limit = limit, .keys_only = keys_only};
+      const auto whole = kv().Get("k", options);
+      ASSERT_TRUE(whole.ok()) << whole.status();
+      std::vector<KeyValue> kvs;
+      size_t largest = 0;
+      const auto end = kv().GetStream("k", options, [&](std::vector<KeyValue> piece) {
+        largest = std::max(largest, piece.size());
+        for (KeyValue& kv : piece) kvs.push_back(std::move(kv));
+        return absl::OkStatus();
+      });
+      ASSERT_TRUE(end.ok()) << end.status();
+      EXPECT_EQ(end->count, whole->count);
+      EXPECT_EQ(end->more, whole->more);
+      EXPECT_EQ(end->header.revision, whole->header.revision);
+      EXPECT_TRUE(end->kvs.empty());
+      ASSERT_EQ(kvs.size(), whole->kvs.size());
+      for (size_t i = 0; i < kvs.size(); ++i) {
+        ASSERT_EQ(kvs[i].key, whole->kvs[i].key);
+        ASSERT_EQ(kvs[i].value, whole->kvs[i].value);
+        ASSERT_EQ(kvs[i].mod_revision, whole->kvs[i].mod_revision);
+      }
+      if (!keys_only) {
+        EXPECT_LE(largest, 2000000 / kValueBytes);
+      }
+    }
+  }
+}
+
+TEST_F(GetStreamTest, ShowsOneRevisionWhateverIsWrittenMeanwhile) {
+  int pairs = 0;
+  bool first = true;
+  const auto end = kv().GetStream("k", {.prefix = true}, [&](std::vector<KeyValue> piece) {
+    for (const KeyValue& kv : piece) {
+      ++pairs;
+      EXPECT_EQ(kv.value.size(), kValueBytes);
+    }
+    if (!std::exchange(first, false)) return absl::OkStatus();
+    for (const char* key : {"k1498", "k1499", "k1499a", "k2"}) EXPECT_TRUE(kv().Put(key, "later").ok());
+    return kv().Delete("k1490").status();
+  });
+  ASSERT_TRUE(end.ok()) << end.status();
+  EXPECT_EQ(pairs, kKeys);
+  EXPECT_EQ(end->count, kKeys);
+  EXPECT_EQ(end->header.revision, revision_);
+}
+
+TEST_F(GetStreamTest, TheSinksErrorEndsIt) {
+  int calls = 0;
+  const auto end = kv().GetStream("k", {.prefix = true}, [&](std::vector<KeyValue>) {
+    return ++calls == 2 ? absl::DataLossError("no room") : absl::OkStatus();
+  });
+  EXPECT_EQ(end.status(), absl::DataLossError("no room"));
+  EXPECT_EQ(calls, 2);
+  EXPECT_TRUE(kv().Get("k1000").ok());
+}
+
+TEST_F(GetStreamTest, RefusalsAndEmptyRangesAreThoseOfGet) {
+  auto never = [](std::vector<KeyValue>) { return absl::InternalError("nothing to take"); };
+  const auto none = kv().GetStream("nothing", {.prefix = true}, never);
+  ASSERT_TRUE(none.ok()) << none.status();
+  EXPECT_EQ(none->count, 0);
+  const auto count = kv().GetStream("k", {.prefix = true, .count_only = true}, never);
+  ASSERT_TRUE(count.ok()) << count.status();
+  EXPECT_EQ(count->count, kKeys);
+  EXPECT_EQ(kv().GetStream("k", {.revision = revision_ + 1}, never).status().code(), absl::StatusCode::kOutOfRange);
+  EXPECT_EQ(kv().GetStream("k", {.prefix = true, .sort_order = SortOrder::kDescend}, never).status().code(),
+            absl::StatusCode::kUnimplemented);
+  ASSERT_TRUE(kv().Compact(revision_).ok());
+  EXPECT_EQ(kv().GetStream("k", {.prefix = true, .revision = revision_ - 1}, never).status().code(),
+            absl::StatusCode::kOutOfRange);
+}
+
+TEST(GetStreamErrorTest, AServerThatIsNotThereIsUnavailable) {
+  auto client = Client::Create({.endpoints = {"127.0.0.1:1"}, .timeout = absl::Milliseconds(300)});
+  ASSERT_TRUE(client.ok());
+  const auto end =
+      (*client)->kv().GetStream("k", {}, [](std::vector<KeyValue>) { return absl::InternalError("nothing to take"); });
+  EXPECT_EQ(end.status().code(), absl::StatusCode::kUnavailable) << end.status();
+}
+
+}  // namespace
+}  // namespace keel
