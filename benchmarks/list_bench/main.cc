@@ -4,7 +4,7 @@
 //
 // Fills the keyspace (keys of 31 bytes), unless it has so many keys already, and lists it in several ways. The peak is
 // the kernel's own high-water mark of the process, reset before each listing; so it must run on the member's machine,
-// as its user. A first listing that is not counted fills the caches, whose sizes are bounded by options of their own.
+// as its user. For the cost of a cold start, restart the member once it is filled.
 
 #include <algorithm>
 #include <cstdio>

@@ -62,6 +62,7 @@ class ChargingSink final : public storage::RangeSink {
     held_ = bytes;
     return share_->Grow(*taken_ + held_);
   }
+  storage::Caching caching() const override { return sink_->caching(); }
 
  private:
   storage::RangeSink* const sink_;

@@ -66,7 +66,9 @@ absl::StatusOr<RangePager::Piece> RangePager::Read(const std::shared_ptr<ReplySh
     KEEL_ASSIGN_OR_RETURN(count_, Count(view));
   }
 
-  Piece piece{.reply = WireReply(share, options_.piece_bytes)};
+  // A short range is worth remembering, whoever asks for it; the pieces of a long one are not.
+  const auto caching = delivered_ <= options_.first_keys ? storage::Caching::kFill : storage::Caching::kBypass;
+  Piece piece{.reply = WireReply(share, options_.piece_bytes, caching)};
   storage::RangeTotals totals;
   if (!request_.count_only()) {
     etcdserverpb::RangeRequest slice = request_;

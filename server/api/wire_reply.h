@@ -22,13 +22,16 @@ class WireReply final : public storage::RangeSink {
 
   WireReply() = default;
   // `piece_bytes`: it takes no pair that would make it larger than that, but always a first one.
-  explicit WireReply(std::shared_ptr<ReplyShare> share, size_t piece_bytes = kNoPiece)
-      : share_(std::move(share)), piece_bytes_(piece_bytes) {}
+  // `caching`: of what is read for it.
+  explicit WireReply(std::shared_ptr<ReplyShare> share, size_t piece_bytes = kNoPiece,
+                     storage::Caching caching = storage::Caching::kFill)
+      : share_(std::move(share)), piece_bytes_(piece_bytes), caching_(caching) {}
   WireReply(WireReply&&) = default;
   WireReply& operator=(WireReply&&) = default;
 
   bool Add(std::string_view pair) override;
   bool Hold(size_t bytes) override;
+  storage::Caching caching() const override { return caching_; }
 
   // In front of what is there.
   void PutHeader(const etcdserverpb::ResponseHeader& header);
@@ -57,6 +60,7 @@ class WireReply final : public storage::RangeSink {
 
   std::shared_ptr<ReplyShare> share_;
   size_t piece_bytes_ = kNoPiece;
+  storage::Caching caching_ = storage::Caching::kFill;
   std::vector<std::string> blocks_;  // None grows beyond the capacity it began with.
   size_t size_ = 0;
   size_t allocated_ = 0;

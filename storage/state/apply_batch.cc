@@ -76,19 +76,20 @@ bool ApplyBatch::Impl::Count(const KeyInterval& interval, Revision at, IndexCoun
   return true;
 }
 
-absl::StatusOr<Record> ApplyBatch::Impl::Load(ChangeId change) const {
+absl::StatusOr<Record> ApplyBatch::Impl::Load(ChangeId change, Caching caching) const {
   auto it = std::lower_bound(records_.begin(), records_.end(), change,
                              [](const auto& record, ChangeId id) { return record.first < id; });
   if (it != records_.end() && it->first == change) return it->second;
-  return generation_->Load(change);
+  return generation_->Load(change, caching);
 }
 
-absl::Status ApplyBatch::Impl::LoadMany(const std::vector<ChangeId>& changes, std::vector<Record>* records) const {
-  if (records_.empty()) return generation_->LoadMany(changes, records);
+absl::Status ApplyBatch::Impl::LoadMany(const std::vector<ChangeId>& changes, Caching caching,
+                                        std::vector<Record>* records) const {
+  if (records_.empty()) return generation_->LoadMany(changes, caching, records);
   records->clear();
   records->reserve(changes.size());
   for (ChangeId change : changes) {
-    KEEL_ASSIGN_OR_RETURN(Record record, Load(change));
+    KEEL_ASSIGN_OR_RETURN(Record record, Load(change, caching));
     records->push_back(std::move(record));
   }
   return absl::OkStatus();
@@ -168,7 +169,7 @@ absl::Status ApplyBatch::Impl::Put(const etcdserverpb::PutRequest& request, etcd
   std::optional<Record> previous;
   KeyValueFields previous_fields;
   if (exists && (request.prev_kv() || request.ignore_value())) {
-    KEEL_ASSIGN_OR_RETURN(previous, Load(before->mod));
+    KEEL_ASSIGN_OR_RETURN(previous, Load(before->mod, Caching::kFill));
     std::optional<KeyValueFields> fields = DecodeKeyValue(*previous->kv);
     if (!fields.has_value()) return absl::DataLossError("state: the record of the previous value is damaged");
     previous_fields = *fields;
@@ -237,7 +238,7 @@ absl::Status ApplyBatch::Impl::DeleteRange(const etcdserverpb::DeleteRangeReques
       for (size_t i = first; i < std::min(first + kLoadAtOnce, live.size()); ++i) {
         changes.push_back(live[i].second.mod);
       }
-      KEEL_RETURN_IF_ERROR(LoadMany(changes, &records));
+      KEEL_RETURN_IF_ERROR(LoadMany(changes, Caching::kBypass, &records));
       for (const Record& record : records) {
         std::optional<KeyValueFields> fields = DecodeKeyValue(*record.kv);
         if (!fields.has_value()) return absl::DataLossError("state: the record of a deleted value is damaged");

@@ -34,8 +34,9 @@ class ApplyBatch::Impl final : public VersionSource {
   bool ReadEntries(const KeyInterval& interval, std::optional<std::string_view> after, size_t entries_max,
                    EntryChunk* chunk) const override;
   bool Count(const KeyInterval& interval, Revision at, IndexCount* count) const override;
-  absl::StatusOr<Record> Load(ChangeId change) const override;
-  absl::Status LoadMany(const std::vector<ChangeId>& changes, std::vector<Record>* records) const override;
+  absl::StatusOr<Record> Load(ChangeId change, Caching caching) const override;
+  absl::Status LoadMany(const std::vector<ChangeId>& changes, Caching caching,
+                        std::vector<Record>* records) const override;
 
   void BeginEntry(AppliedPosition position);
   void EndEntry();

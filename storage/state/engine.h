@@ -84,9 +84,10 @@ class Engine {
   // The point as a crash now would find it; nullopt when nothing was ever flushed.
   virtual absl::StatusOr<std::optional<StatePoint>> DurablePoint() const = 0;
   // kNotFound when compacted away, kDataLoss when damaged.
-  virtual absl::StatusOr<Record> GetRecord(ChangeId change) const = 0;
+  virtual absl::StatusOr<Record> GetRecord(ChangeId change, Caching caching) const = 0;
   // In the order of `changes`; kNotFound when any is missing.
-  virtual absl::Status GetRecords(const std::vector<ChangeId>& changes, std::vector<Record>* records) const = 0;
+  virtual absl::Status GetRecords(const std::vector<ChangeId>& changes, Caching caching,
+                                  std::vector<Record>* records) const = 0;
 
   virtual std::unique_ptr<EngineSnapshot> Snapshot() const = 0;
   // As of now, or as of a snapshot of this engine, which outlives the iterator.

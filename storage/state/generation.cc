@@ -192,14 +192,15 @@ bool Generation::Count(const KeyInterval& interval, Revision at, IndexCount* cou
   return published.index.Count(interval, at, kLeavesUnderOneLock, count);
 }
 
-absl::StatusOr<Record> Generation::Load(ChangeId change) const {
+absl::StatusOr<Record> Generation::Load(ChangeId change, Caching caching) const {
   if (std::optional<Record> cached = cache_.Find(change)) return *std::move(cached);
-  KEEL_ASSIGN_OR_RETURN(Record record, engine_->GetRecord(change));
-  cache_.Insert(change, record);
+  KEEL_ASSIGN_OR_RETURN(Record record, engine_->GetRecord(change, caching));
+  if (caching == Caching::kFill) cache_.Insert(change, record);
   return record;
 }
 
-absl::Status Generation::LoadMany(const std::vector<ChangeId>& changes, std::vector<Record>* records) const {
+absl::Status Generation::LoadMany(const std::vector<ChangeId>& changes, Caching caching,
+                                  std::vector<Record>* records) const {
   records->assign(changes.size(), Record());
   std::vector<ChangeId> missing;
   std::vector<size_t> places;
@@ -213,9 +214,9 @@ absl::Status Generation::LoadMany(const std::vector<ChangeId>& changes, std::vec
   }
   if (missing.empty()) return absl::OkStatus();
   std::vector<Record> loaded;
-  KEEL_RETURN_IF_ERROR(engine_->GetRecords(missing, &loaded));
+  KEEL_RETURN_IF_ERROR(engine_->GetRecords(missing, caching, &loaded));
   for (size_t i = 0; i < missing.size(); ++i) {
-    cache_.Insert(missing[i], loaded[i]);
+    if (caching == Caching::kFill) cache_.Insert(missing[i], loaded[i]);
     (*records)[places[i]] = std::move(loaded[i]);
   }
   return absl::OkStatus();

@@ -58,8 +58,9 @@ class Generation final : public VersionSource {
   bool ReadEntries(const KeyInterval& interval, std::optional<std::string_view> after, size_t entries_max,
                    EntryChunk* chunk) const override;
   bool Count(const KeyInterval& interval, Revision at, IndexCount* count) const override;
-  absl::StatusOr<Record> Load(ChangeId change) const override;
-  absl::Status LoadMany(const std::vector<ChangeId>& changes, std::vector<Record>* records) const override;
+  absl::StatusOr<Record> Load(ChangeId change, Caching caching) const override;
+  absl::Status LoadMany(const std::vector<ChangeId>& changes, Caching caching,
+                        std::vector<Record>* records) const override;
 
   std::optional<KeyIndex::Latest> LatestWithLineage(std::string_view key) const;
 

@@ -66,7 +66,7 @@ absl::StatusOr<std::optional<Revision>> IndexCheckpoint::Load() {
       in_force_newest_ = loaded->newest;
       // A tombstone that compaction has passed since: its record is gone, and so must it be.
       for (const KeyIndex::Loader::Tombstone& old : loader.old_tombstones()) {
-        const absl::Status there = generation_.engine().GetRecord(old.change).status();
+        const absl::Status there = generation_.engine().GetRecord(old.change, Caching::kBypass).status();
         if (absl::IsNotFound(there)) {
           state.index.Erase(old.key, old.change);
         } else {

@@ -32,8 +32,9 @@ class VersionSource {
   // As KeyIndex::Count, a bounded part at a time.
   virtual bool Count(const KeyInterval& interval, Revision at, IndexCount* count) const = 0;
   // kNotFound when compacted away.
-  virtual absl::StatusOr<Record> Load(ChangeId change) const = 0;
-  virtual absl::Status LoadMany(const std::vector<ChangeId>& changes, std::vector<Record>* records) const = 0;
+  virtual absl::StatusOr<Record> Load(ChangeId change, Caching caching) const = 0;
+  virtual absl::Status LoadMany(const std::vector<ChangeId>& changes, Caching caching,
+                                std::vector<Record>* records) const = 0;
 };
 
 // A key's version at a revision; the record only when it had to be read anyway.
@@ -54,17 +55,21 @@ class KeyspaceQuery {
                        const std::function<bool(std::string_view key, const KeyFacts& facts)>& visit) const;
 
  private:
+  // More than these of one read are not worth a place in the caches.
+  static constexpr size_t kCachedRecords = 512;
+
   // False: the scan ends here.
   using Visit = absl::FunctionRef<bool(std::string_view key, Version version)>;
 
   class RangeRun;
 
-  // The keys that live at `at`, ascending. `entries_hint`: about how many will be looked at.
-  absl::Status Scan(const KeyInterval& interval, Revision at, size_t entries_hint, Visit visit) const;
+  // The keys that live at `at`, ascending. `entries_hint`: about how many will be looked at. `caching` is for the first
+  // kCachedRecords of the records it needs.
+  absl::Status Scan(const KeyInterval& interval, Revision at, size_t entries_hint, Caching caching, Visit visit) const;
   absl::StatusOr<int64_t> Count(const KeyInterval& interval, Revision at) const;
   absl::StatusOr<RangeTotals> Get(const etcdserverpb::RangeRequest& request, Revision at, RangeSink* sink) const;
   // The version of the key at `at`, whose latest one is `latest`.
-  absl::StatusOr<std::optional<Version>> VersionAt(const IndexEntry& latest, Revision at) const;
+  absl::StatusOr<std::optional<Version>> VersionAt(const IndexEntry& latest, Revision at, Caching caching) const;
 
   const VersionSource& source_;
   const Revision at_;

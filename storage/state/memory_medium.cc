@@ -210,16 +210,17 @@ class MemoryMedium::MemoryEngine final : public Engine {
     KEEL_ASSIGN_OR_RETURN(StatePoint point, ParsePoint(*stored, "the durable point"));
     return point;
   }
-  absl::StatusOr<Record> GetRecord(ChangeId change) const override {
+  absl::StatusOr<Record> GetRecord(ChangeId change, Caching /*caching*/) const override {
     const std::optional<std::string> stored = database_->Get(/*hist=*/true, EncodeRecordKey(change));
     if (!stored.has_value()) return absl::NotFoundError(absl::StrCat("state: ", ReadOf(change), ": not found"));
     return ParseRecord(change, *stored);
   }
-  absl::Status GetRecords(const std::vector<ChangeId>& changes, std::vector<Record>* records) const override {
+  absl::Status GetRecords(const std::vector<ChangeId>& changes, Caching caching,
+                          std::vector<Record>* records) const override {
     records->clear();
     records->reserve(changes.size());
     for (ChangeId change : changes) {
-      KEEL_ASSIGN_OR_RETURN(Record record, GetRecord(change));
+      KEEL_ASSIGN_OR_RETURN(Record record, GetRecord(change, caching));
       records->push_back(std::move(record));
     }
     return absl::OkStatus();

@@ -42,6 +42,9 @@ bool PassesFilters(const RangeRequest& request, const KeyFacts& facts) {
   return true;
 }
 
+// A limit at a given revision is the next page of a list that began at it.
+bool IsLaterPage(const RangeRequest& request) { return request.limit() > 0 && request.revision() > 0; }
+
 bool IsPlainGet(const RangeRequest& request) {
   return request.range_end().empty() && !request.keys_only() && !request.count_only() && !HasFilters(request);
 }
@@ -64,6 +67,7 @@ class KeyspaceQuery::RangeRun {
     // (which make the whole interval be read), it sorts all of them. So the v3 protocol has it.
     const bool cut_first = !sorted_ || (request.sort_order() == RangeRequest::NONE && !filters_);
     take_ = cut_first ? wanted_ : kNoLimit;
+    caching_ = IsLaterPage(request) ? Caching::kBypass : sink->caching();
   }
 
   absl::StatusOr<RangeTotals> Execute() {
@@ -75,7 +79,7 @@ class KeyspaceQuery::RangeRun {
     }
     bool whole = true;  // The scan reached the end, so what it met is the count.
     absl::Status failure;
-    KEEL_RETURN_IF_ERROR(query_.Scan(interval, at_, take_, [&](std::string_view key, Version version) {
+    KEEL_RETURN_IF_ERROR(query_.Scan(interval, at_, take_, caching_, [&](std::string_view key, Version version) {
       ++totals.count;
       if (PassesFilters(request_, version.facts)) failure = Take(key, std::move(version));
       whole = failure.ok() && !stopped_ && taken_ < take_;
@@ -167,12 +171,14 @@ class KeyspaceQuery::RangeRun {
       places.push_back(i);
     }
     if (changes.empty()) return size_t{0};
+    const Caching caching = loaded_ < kCachedRecords ? caching_ : Caching::kBypass;
+    loaded_ += changes.size();
     std::vector<Record> records;
     if (changes.size() == 1) {
-      absl::StatusOr<Record> record = query_.source_.Load(changes[0]);
+      absl::StatusOr<Record> record = query_.source_.Load(changes[0], caching);
       if (!record.ok()) return MustExist(record.status());
       records.push_back(*std::move(record));
-    } else if (absl::Status status = query_.source_.LoadMany(changes, &records); !status.ok()) {
+    } else if (absl::Status status = query_.source_.LoadMany(changes, caching, &records); !status.ok()) {
       return MustExist(std::move(status));
     }
     size_t bytes = 0;
@@ -266,12 +272,14 @@ class KeyspaceQuery::RangeRun {
   bool descending_ = false;
   bool sorted_ = false;
   bool by_value_ = false;
+  Caching caching_ = Caching::kFill;  // Of the first records.
   size_t limit_ = kNoLimit;
   size_t wanted_ = kNoLimit;  // Hits needed to answer: one more than the limit.
   size_t take_ = kNoLimit;    // Hits to take in key order before only counting on.
 
   size_t taken_ = 0;
   size_t load_at_once_ = kLoadMin;
+  size_t loaded_ = 0;       // Records so far.
   std::vector<Hit> hits_;   // Not sent yet.
   size_t with_values_ = 0;  // hits_ before this have their pairs, when sorting by value.
   size_t held_ = 0;         // Bytes of hits_.
@@ -284,10 +292,10 @@ class KeyspaceQuery::RangeRun {
 absl::StatusOr<RangeTotals> KeyspaceQuery::Get(const RangeRequest& request, Revision at, RangeSink* sink) const {
   const std::optional<IndexEntry> latest = source_.Latest(request.key());
   if (!latest.has_value()) return RangeTotals();
-  KEEL_ASSIGN_OR_RETURN(std::optional<Version> version, VersionAt(*latest, at));
+  KEEL_ASSIGN_OR_RETURN(std::optional<Version> version, VersionAt(*latest, at, Caching::kFill));
   if (!version.has_value()) return RangeTotals();
   if (!version->record.has_value()) {
-    absl::StatusOr<Record> record = source_.Load(version->facts.mod);
+    absl::StatusOr<Record> record = source_.Load(version->facts.mod, Caching::kFill);
     if (!record.ok()) return MustExist(record.status());
     version->record = *std::move(record);
   }

@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "proto/etcdserver_kv.pb.h"
 #include "storage/revision.h"
+#include "storage/state/record.h"
 
 namespace keel::storage {
 
@@ -31,6 +32,8 @@ class RangeSink {
   virtual bool Add(std::string_view pair) = 0;
   // What is kept in memory until it can be sorted now takes about `bytes`. False: that is too much.
   virtual bool Hold(size_t /*bytes*/) { return true; }
+  // For the records of the first pairs; those of a long answer's others go past the caches.
+  virtual Caching caching() const { return Caching::kFill; }
 };
 
 struct RangeTotals {

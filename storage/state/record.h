@@ -49,6 +49,10 @@ struct Record {
   std::shared_ptr<const std::string> kv;
 };
 
+// Whether a record that is read goes to the caches. Those of a long list do not: each of them would push out what
+// somebody may ask for again, and the list itself never does.
+enum class Caching { kFill, kBypass };
+
 inline constexpr size_t kRecordKeyBytes = 12;
 
 std::string EncodeRecordKey(ChangeId change);

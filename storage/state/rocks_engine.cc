@@ -200,8 +200,9 @@ class RocksEngine final : public Engine {
 
   absl::StatusOr<std::optional<std::string>> GetMeta(std::string_view key) const override;
   absl::StatusOr<std::optional<StatePoint>> DurablePoint() const override;
-  absl::StatusOr<Record> GetRecord(ChangeId change) const override;
-  absl::Status GetRecords(const std::vector<ChangeId>& changes, std::vector<Record>* records) const override;
+  absl::StatusOr<Record> GetRecord(ChangeId change, Caching caching) const override;
+  absl::Status GetRecords(const std::vector<ChangeId>& changes, Caching caching,
+                          std::vector<Record>* records) const override;
 
   std::unique_ptr<EngineSnapshot> Snapshot() const override { return std::make_unique<RocksSnapshot>(db_.get()); }
   std::unique_ptr<EngineIterator> MetaIterator() const override {
@@ -278,23 +279,30 @@ absl::StatusOr<std::optional<StatePoint>> RocksEngine::DurablePoint() const {
   return point;
 }
 
-absl::StatusOr<Record> RocksEngine::GetRecord(ChangeId change) const {
+rocksdb::ReadOptions ReadOptionsOf(Caching caching) {
+  rocksdb::ReadOptions options;
+  options.fill_cache = caching == Caching::kFill;
+  return options;
+}
+
+absl::StatusOr<Record> RocksEngine::GetRecord(ChangeId change, Caching caching) const {
   rocksdb::PinnableSlice stored;
-  rocksdb::Status status = db_->Get(rocksdb::ReadOptions(), hist_, EncodeRecordKey(change), &stored);
+  rocksdb::Status status = db_->Get(ReadOptionsOf(caching), hist_, EncodeRecordKey(change), &stored);
   if (!status.ok()) {
     return FromRocks(status, ReadOf(change));
   }
   return ParseRecord(change, FromSlice(stored));
 }
 
-absl::Status RocksEngine::GetRecords(const std::vector<ChangeId>& changes, std::vector<Record>* records) const {
+absl::Status RocksEngine::GetRecords(const std::vector<ChangeId>& changes, Caching caching,
+                                     std::vector<Record>* records) const {
   std::vector<std::string> keys;
   keys.reserve(changes.size());
   for (ChangeId change : changes) keys.push_back(EncodeRecordKey(change));
   std::vector<rocksdb::Slice> slices(keys.begin(), keys.end());
   std::vector<rocksdb::PinnableSlice> values(changes.size());
   std::vector<rocksdb::Status> statuses(changes.size());
-  db_->MultiGet(rocksdb::ReadOptions(), hist_, changes.size(), slices.data(), values.data(), statuses.data());
+  db_->MultiGet(ReadOptionsOf(caching), hist_, changes.size(), slices.data(), values.data(), statuses.data());
   records->clear();
   records->reserve(changes.size());
   for (size_t i = 0; i < changes.size(); ++i) {

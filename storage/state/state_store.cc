@@ -151,7 +151,8 @@ uint64_t StateStoreImpl::cluster_id() const {
 
 StateSizes StateStoreImpl::sizes() const {
   std::shared_ptr<Generation> generation = Current();
-  StateSizes sizes{.allocated_bytes = generation->engine().AllocatedBytes()};
+  StateSizes sizes{.allocated_bytes = generation->engine().AllocatedBytes(),
+                   .cached_bytes = static_cast<int64_t>(generation->cache().bytes())};
   absl::ReaderMutexLock lock(&generation->mu);
   sizes.in_use_bytes = generation->published.stored_bytes;
   sizes.live_keys = static_cast<int64_t>(generation->published.index.live_keys());
@@ -194,7 +195,7 @@ absl::StatusOr<std::shared_ptr<const std::string>> StateStoreImpl::RecordAt(Chan
   std::shared_ptr<Generation> generation = Current();
   // A batch's records are written a moment before they count.
   if (change.revision > generation->point().current) return absl::NotFoundError("state: no such change yet");
-  KEEL_ASSIGN_OR_RETURN(Record record, generation->Load(change));
+  KEEL_ASSIGN_OR_RETURN(Record record, generation->Load(change, Caching::kFill));
   return std::move(record.kv);
 }
 

@@ -115,7 +115,8 @@ struct StateSizes {
   int64_t allocated_bytes = 0;  // On disk, and in memory on the way there.
   int64_t in_use_bytes = 0;     // Estimate of what is live.
   int64_t live_keys = 0;
-  int64_t index_bytes = 0;  // In memory.
+  int64_t index_bytes = 0;   // In memory.
+  int64_t cached_bytes = 0;  // Of records, in memory.
 };
 
 struct HashResult {

@@ -40,13 +40,13 @@ class OneKeySource final : public VersionSource {
     return true;
   }
   bool Count(const KeyInterval&, Revision, IndexCount*) const override { return true; }
-  absl::StatusOr<Record> Load(ChangeId change) const override {
+  absl::StatusOr<Record> Load(ChangeId change, Caching /*caching*/) const override {
     ++loads;
     auto it = records_.find(change);
     if (it == records_.end()) return absl::NotFoundError("no such record");
     return it->second;
   }
-  absl::Status LoadMany(const std::vector<ChangeId>&, std::vector<Record>*) const override {
+  absl::Status LoadMany(const std::vector<ChangeId>&, Caching, std::vector<Record>*) const override {
     return absl::UnimplementedError("not asked for");
   }
   void Forget(ChangeId change) { records_.erase(change); }

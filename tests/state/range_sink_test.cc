@@ -14,6 +14,7 @@ class CountingSink final : public RangeSink {
  public:
   explicit CountingSink(size_t pairs_max = SIZE_MAX, size_t hold_max = SIZE_MAX)
       : pairs_max_(pairs_max), hold_max_(hold_max) {}
+  explicit CountingSink(Caching caching) : CountingSink() { caching_ = caching; }
 
   bool Add(std::string_view pair) override {
     ++asked;
@@ -26,6 +27,8 @@ class CountingSink final : public RangeSink {
     return bytes <= hold_max_;
   }
 
+  Caching caching() const override { return caching_; }
+
   std::vector<std::string> pairs;
   size_t asked = 0;
   size_t held_max = 0;
@@ -33,6 +36,7 @@ class CountingSink final : public RangeSink {
  private:
   const size_t pairs_max_;
   const size_t hold_max_;
+  Caching caching_ = Caching::kFill;
 };
 
 constexpr int kKeys = 5000;
@@ -135,6 +139,51 @@ TEST_F(RangeSinkTest, ASortOfEverythingStopsWhenItHoldsTooMuch) {
   CountingSink light(SIZE_MAX, /*hold_max=*/kAll / 2);
   EXPECT_FALSE(Send(Sorted(Request::MOD, Request::DESCEND, 0), &light).stopped);
   EXPECT_EQ(light.pairs.size(), static_cast<size_t>(kKeys));
+}
+
+TEST_F(RangeSinkTest, OnlyTheFirstRecordsOfALongListGoToTheCache) {
+  for (const Request& request : {RangeOf("n", "o"), Sorted(Request::VALUE, Request::DESCEND, 10)}) {
+    SCOPED_TRACE(request.ShortDebugString());
+    Reopen();
+    EXPECT_EQ(store_->sizes().cached_bytes, 0);
+    CountingSink piece(Caching::kBypass);
+    Send(request, &piece);
+    EXPECT_EQ(store_->sizes().cached_bytes, 0);
+    CountingSink whole(Caching::kFill);
+    Send(request, &whole);
+    EXPECT_GT(store_->sizes().cached_bytes, 0);
+    EXPECT_LT(store_->sizes().cached_bytes, static_cast<int64_t>(kAll / 6));
+    EXPECT_LT(store_->sizes().cached_bytes, static_cast<int64_t>(Options().value_cache_bytes / 2 - kAll / 100));
+  }
+}
+
+TEST_F(RangeSinkTest, TheLaterPagesOfAListStayOutOfTheCache) {
+  Reopen();
+  Request page = RangeOf("n", "o");
+  page.set_limit(100);
+  CountingSink first(Caching::kFill);
+  Send(page, &first);
+  const int64_t cached = store_->sizes().cached_bytes;
+  EXPECT_GT(cached, 0);
+  page.set_revision(store_->current_revision().value());
+  page.set_key("n10100");
+  CountingSink second(Caching::kFill);
+  Send(page, &second);
+  EXPECT_EQ(second.pairs.size(), 100u);
+  EXPECT_EQ(store_->sizes().cached_bytes, cached);
+}
+
+TEST_F(RangeSinkTest, AListOfOlderVersionsLeavesTheCacheToOthersToo) {
+  const int64_t before = store_->current_revision().value();
+  Apply([](ApplyBatch& batch) {
+    for (int i = 0; i < kKeys; ++i) ASSERT_TRUE(batch.Put(PutOf(absl::StrCat("n", 10000 + i), "new"), nullptr).ok());
+  });
+  Reopen();
+  CountingSink sink(Caching::kFill);
+  Send(RangeOf("n", "o", before), &sink);
+  EXPECT_EQ(sink.pairs.size(), static_cast<size_t>(kKeys));
+  EXPECT_GT(store_->sizes().cached_bytes, 0);
+  EXPECT_LT(store_->sizes().cached_bytes, static_cast<int64_t>(Options().value_cache_bytes / 2 - kAll / 100));
 }
 
 }  // namespace
