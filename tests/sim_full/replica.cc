@@ -136,7 +136,7 @@ absl::Status Replica::Open(Parts* parts) {
   p.member.proposer = p.proposer.get();
   p.member.watch = p.hub.get();
   p.member.leases = p.leases.get();
-  p.admission = std::make_unique<server::Admission>(&p.member);
+  p.admission = std::make_unique<server::Admission>(&p.member, leases.election_timeout);
   p.base.member = &p.member;
   p.base.admission = p.admission.get();
   p.base.readers = &p.readers;
