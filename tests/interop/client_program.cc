@@ -45,7 +45,7 @@ ClientProgram Python(const std::string& dir) {
           .folder = "python",
           .client = "PyPI's etcd3 0.12.0",
           .needs = {"python3"},
-          .environment = {"PYTHONPATH=" + dir + "/packages", "PYTHONDONTWRITEBYTECODE=1"},
+          .environment = {absl::StrCat("PYTHONPATH=", dir, "/packages"), "PYTHONDONTWRITEBYTECODE=1"},
           .locks = {"requirements.txt"},
           .download = {{{"python3", "-m", "pip", "install", "--quiet", "--no-deps", "--upgrade", "--cache-dir",
                          dir + "/cache", "--target", dir + "/packages", "-r", "requirements.txt"},
@@ -80,11 +80,39 @@ ClientProgram Node(const std::string& dir) {
           .stories = Stories({"election"})};
 }
 
+ClientProgram Rust(const std::string& dir) {
+  return {.name = "rust",
+          .folder = "rust",
+          .client = "crates.io's etcd-client 0.21.1",
+          .needs = {"cargo", "rustc", "cc", "protoc"},
+          .environment = {absl::StrCat("CARGO_TARGET_DIR=", dir, "/target")},
+          .locks = {"Cargo.toml", "Cargo.lock"},
+          .download = {{{"cargo", "fetch", "--locked"}, kDownloadLimit}},
+          .compile = {{{"cargo", "build", "--quiet", "--locked", "--offline"}, kCompileLimit}},
+          .run = {dir + "/target/debug/stories"},
+          .stories = Stories({"election"})};
+}
+
+ClientProgram Java(const std::string& dir) {
+  return {.name = "java",
+          .folder = "java",
+          .client = "Maven Central's jetcd 0.8.5",
+          .needs = {"java", "javac", "mvn", "bash"},
+          .locks = {"pom.xml"},
+          .download = {{{"mvn", "--batch-mode", "--quiet", absl::StrCat("-Dmaven.repo.local=", dir, "/cache"),
+                         "dependency:copy-dependencies", "-DincludeScope=runtime", "-DoutputDirectory=lib"},
+                        kDownloadLimit}},
+          .compile = {{{"bash", "-c", "javac -cp 'lib/*' -d classes *.java"}, kCompileLimit}},
+          .run = {"java", "-cp", dir + "/classes:" + dir + "/lib/*", "Stories"},
+          .stories = Stories({"election"})};
+}
+
 }  // namespace
 
 std::vector<ClientProgram> ClientPrograms(const std::string& work_dir) {
-  return {Etcdctl(work_dir + "/etcdctl"), Go(work_dir + "/go"), Python(work_dir + "/python"),
-          Gateway(work_dir + "/gateway"), Node(work_dir + "/node")};
+  return {Etcdctl(work_dir + "/etcdctl"), Go(work_dir + "/go"),     Python(work_dir + "/python"),
+          Gateway(work_dir + "/gateway"), Node(work_dir + "/node"), Rust(work_dir + "/rust"),
+          Java(work_dir + "/java")};
 }
 
 absl::StatusOr<ClientProgram> FindClientProgram(const std::string& work_dir, const std::string& name) {

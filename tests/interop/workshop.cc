@@ -84,7 +84,7 @@ absl::StatusOr<BuildOutcome> Workshop::Build() {
   const std::string outcome_file = dir_ + "/outcome";
   fs::remove(outcome_file);
   KEEL_ASSIGN_OR_RETURN(BuildOutcome outcome, BuildAfresh());
-  Write(outcome_file, outcome.skipped ? kSkipped + outcome.reason : kBuilt);
+  Write(outcome_file, outcome.skipped ? absl::StrCat(kSkipped, outcome.reason) : kBuilt);
   return outcome;
 }
 
@@ -94,7 +94,7 @@ absl::StatusOr<BuildOutcome> Workshop::BuildAfresh() {
   Synchronise(sources_, dir_);
 
   for (const std::string& program : program_.needs) {
-    if (!InPath(program)) return BuildOutcome{.skipped = true, .reason = "no " + program + " in PATH"};
+    if (!InPath(program)) return BuildOutcome{.skipped = true, .reason = absl::StrCat("no ", program, " in PATH")};
   }
   const std::string downloaded_file = dir_ + "/downloaded";
   if (!program_.download.empty() && Contents(downloaded_file) != Locks()) {

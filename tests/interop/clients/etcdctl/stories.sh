@@ -99,9 +99,10 @@ tell_range() {
   expect "a page" "$(etcdctl get range/ --prefix --limit=3 --keys-only | xargs)" "range/0 range/1 range/2"
   expect "its count" "$(field Count get range/ --prefix --limit=3)" 10
   expect "it says there is more" "$(field More get range/ --prefix --limit=3)" true
-  expect "descending" "$(etcdctl get range/ --prefix --limit=1 --order=DESCEND --sort-by=KEY --keys-only | xargs)" range/9
-  expect "by value" "$(etcdctl get range/ --prefix --limit=1 --order=ASCEND --sort-by=VALUE --keys-only | xargs)" range/9
-  expect "an interval, read serializably" "$(etcdctl get range/3 range/6 --consistency=s --print-value-only | xargs)" "6 5 4"
+  local first=(etcdctl get range/ --prefix --limit=1 --keys-only)
+  expect "descending" "$("${first[@]}" --order=DESCEND --sort-by=KEY | xargs)" range/9
+  expect "by value" "$("${first[@]}" --order=ASCEND --sort-by=VALUE | xargs)" range/9
+  expect "an interval" "$(etcdctl get range/3 range/6 --consistency=s --print-value-only | xargs)" "6 5 4"
   expect "deleting all" "$(etcdctl del range/ --prefix)" 10
 }
 

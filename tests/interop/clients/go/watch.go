@@ -43,7 +43,8 @@ func nextEvents(ctx context.Context, watch clientv3.WatchChan, n int) (events []
 func tellWatch(ctx context.Context, c *clientv3.Client) {
 	start := must(c.Get(ctx, "watch/")).Header.Revision
 	// One that must have a leader: the time between two leaders is too short to be told that there is none.
-	watch := c.Watch(clientv3.WithRequireLeader(ctx), "watch/", clientv3.WithPrefix(), clientv3.WithRev(start+1), clientv3.WithPrevKV())
+	watch := c.Watch(clientv3.WithRequireLeader(ctx), "watch/", clientv3.WithPrefix(), clientv3.WithRev(start+1),
+		clientv3.WithPrevKV())
 	written := 0
 	put := func(n int) {
 		for range n {

@@ -52,8 +52,8 @@ async function tellRange(endpoints) {
 async function tellTxn(endpoints) {
   const c = connect(endpoints);
   const first = Number((await c.put('txn/a').value('1').exec()).header.revision);
-  const done = await c.if('txn/a', 'Value', '==', '1').and('txn/a', 'Version', '<', 2).and('txn/a', 'Create', '==', first)
-    .and('txn/a', 'Mod', '>', first - 1).and('txn/none', 'Version', '==', 0)
+  const done = await c.if('txn/a', 'Value', '==', '1').and('txn/a', 'Version', '<', 2)
+    .and('txn/a', 'Create', '==', first).and('txn/a', 'Mod', '>', first - 1).and('txn/none', 'Version', '==', 0)
     .then(c.put('txn/a').value('2'), c.get('txn/a'), c.delete().key('txn/none'))
     .else(c.put('txn/a').value('never')).commit();
   check(done.succeeded, 'a txn whose comparisons hold fails');
@@ -103,7 +103,8 @@ function nextEvents(watcher, n) {
 async function putOnce(c, key, value) {
   await until(`the put of ${key}`, async () => {
     try {
-      await c.if(key, 'Create', '==', 0).then(c.put(key).value(value)).options({ deadline: Date.now() + 3000 }).commit();
+      const txn = c.if(key, 'Create', '==', 0).then(c.put(key).value(value));
+      await txn.options({ deadline: Date.now() + 3000 }).commit();
       return true;
     } catch {
       return false;
@@ -133,9 +134,9 @@ async function tellWatch(endpoints) {
   const puts = events();
   expect('the values', puts.map((e) => Number(e.kv.value.toString())), puts.map((_, i) => i + 1));
   check(puts.length === written && puts.every((e) => e.type === 'Put' && e.kv.version === '1'), 'not only first puts');
-  expect('deleted', (await c.delete().prefix('watch/').exec()).deleted, String(written));
   // What comes next is the deletion of all, in one response: nothing was sent twice.
   const seen = responses.length;
+  expect('deleted', (await c.delete().prefix('watch/').exec()).deleted, String(written));
   await until('the deletions', () => events().length > written);
   const last = responses[seen].events;
   expect('the deletions', last.map((e) => e.type), puts.map(() => 'Delete'));

@@ -1,4 +1,4 @@
-"""Stories of PyPI's etcd3. It knows one endpoint a client, and says so when a stream is lost: going on is the caller's."""
+"""Stories of PyPI's etcd3. It knows one endpoint, and says so when a stream is lost: going on is the caller's."""
 
 import queue
 import threading
@@ -72,8 +72,8 @@ def tell_txn(endpoints):
     t = c.transactions
     first = c.put("txn/a", "1").header.revision
     done, answers = c.transaction(
-        compare=[t.value("txn/a") == "1", t.version("txn/a") < 2, t.create("txn/a") == first, t.mod("txn/a") > first - 1,
-                 t.version("txn/none") == 0],
+        compare=[t.value("txn/a") == "1", t.version("txn/a") < 2, t.create("txn/a") == first,
+                 t.mod("txn/a") > first - 1, t.version("txn/none") == 0],
         success=[t.put("txn/a", "2"), t.get("txn/a"), t.delete("txn/none")],
         failure=[t.put("txn/a", "never")])
     check(done, "a txn whose comparisons hold fails")
@@ -84,7 +84,8 @@ def tell_txn(endpoints):
     check(not done and answers[0].response_txn.succeeded, "a nested txn")
     expect("what the inner put wrote", c.get("txn/b")[0], b"inner")
     twice = [t.put("txn/a", "1"), t.put("txn/a", "2")]
-    expect("one key put twice", error_of(c.transaction, [], twice, []), "etcdserver: duplicate key given in txn request")
+    refusal = error_of(c.transaction, [], twice, [])
+    expect("one key put twice", refusal, "etcdserver: duplicate key given in txn request")
 
 
 def tell_compaction(endpoints):
