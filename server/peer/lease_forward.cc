@@ -1,28 +1,12 @@
 #include "server/peer/lease_forward.h"
 
-#include <algorithm>
-#include <chrono>
-#include <functional>
 #include <utility>
 
 #include "absl/strings/str_format.h"
-#include "base/clock.h"
 #include "base/grpc_status.h"
 
 namespace keel::server {
 namespace {
-
-// gRPC's deadlines are wall time, ours the monotonic clock's; what travels is the time left.
-std::chrono::system_clock::time_point ToGrpcDeadline(absl::Time deadline) {
-  const absl::Duration left = std::min(std::max(deadline - Clock::Real().Now(), absl::ZeroDuration()), absl::Hours(1));
-  return std::chrono::system_clock::now() + absl::ToChronoMicroseconds(left);
-}
-
-absl::Time FromGrpcDeadline(std::chrono::system_clock::time_point deadline) {
-  const auto now = std::chrono::system_clock::now();
-  if (deadline - now > std::chrono::hours(1)) return Clock::Real().Now() + absl::Hours(1);
-  return Clock::Real().Now() + absl::FromChrono(deadline - now);
-}
 
 absl::Status CheckCluster(uint64_t theirs, uint64_t ours) {
   if (theirs == ours) return absl::OkStatus();
@@ -34,40 +18,10 @@ absl::Status NotReady() { return absl::UnavailableError("etcdserver: not leader"
 
 }  // namespace
 
-// One call from a peer. Whoever comes first ends it: the lease keeper's answer, or the call's cancellation, so that a
-// stopping server need not wait for an answer. Deletes itself.
-class ForwardedCall final : public grpc::ServerUnaryReactor {
- public:
-  // What the answer holds on to; it may come when the call is long gone.
-  class Ending {
-   public:
-    explicit Ending(ForwardedCall* call) : call_(call) {}
-    // `fill` is run only when the response is still there.
-    void End(const absl::Status& status, const std::function<void()>& fill = nullptr) {
-      absl::MutexLock lock(&mu_);
-      if (call_ == nullptr) return;
-      if (fill) fill();
-      std::exchange(call_, nullptr)->Finish(ToGrpc(status));
-    }
-
-   private:
-    absl::Mutex mu_;
-    ForwardedCall* call_ ABSL_GUARDED_BY(mu_);
-  };
-
-  const std::shared_ptr<Ending>& ending() const { return ending_; }
-
- private:
-  void OnCancel() override { ending_->End(absl::CancelledError("cancelled")); }
-  void OnDone() override { delete this; }
-
-  const std::shared_ptr<Ending> ending_ = std::make_shared<Ending>(this);
-};
-
 grpc::ServerUnaryReactor* LeaseForwardService::Renew(grpc::CallbackServerContext* context,
                                                      const peer::RenewRequest* request, peer::RenewResponse* response) {
   auto* call = new ForwardedCall;
-  const auto ending = call->ending();  // The call may be gone as soon as it has been ended.
+  const auto ending = call->ending();
   const absl::Status status = CheckCluster(request->cluster_id(), cluster_id_);
   if (!status.ok()) {
     ending->End(status);
@@ -121,23 +75,11 @@ struct LeaseForwardClient::Call {
   Response response;
 };
 
-bool LeaseForwardClient::Register(grpc::ClientContext* context) {
-  absl::MutexLock lock(&mu_);
-  if (stopped_) return false;
-  calls_.insert(context);
-  return true;
-}
-
-void LeaseForwardClient::Unregister(grpc::ClientContext* context) {
-  absl::MutexLock lock(&mu_);
-  calls_.erase(context);
-}
-
 void LeaseForwardClient::Renew(std::shared_ptr<PeerChannels> channels, std::vector<storage::LeaseId> ids,
                                absl::Time deadline,
                                absl::AnyInvocable<void(absl::StatusOr<std::vector<int64_t>>)> done) {
   auto call = std::make_shared<Call<peer::RenewRequest, peer::RenewResponse>>();
-  if (!Register(&call->context)) {
+  if (!calls_.Add(&call->context)) {
     done(absl::UnavailableError("stopping"));
     return;
   }
@@ -159,14 +101,14 @@ void LeaseForwardClient::Renew(std::shared_ptr<PeerChannels> channels, std::vect
         } else {
           (*shared_done)(std::vector<int64_t>(call->response.ttls().begin(), call->response.ttls().end()));
         }
-        Unregister(&call->context);
+        calls_.Remove(&call->context);
       });
 }
 
 void LeaseForwardClient::TimeToLive(std::shared_ptr<PeerChannels> channels, storage::LeaseId id, absl::Time deadline,
                                     absl::AnyInvocable<void(absl::StatusOr<LeaseTimeToLive>)> done) {
   auto call = std::make_shared<Call<peer::TimeToLiveRequest, peer::TimeToLiveResponse>>();
-  if (!Register(&call->context)) {
+  if (!calls_.Add(&call->context)) {
     done(absl::UnavailableError("stopping"));
     return;
   }
@@ -183,16 +125,8 @@ void LeaseForwardClient::TimeToLive(std::shared_ptr<PeerChannels> channels, stor
         } else {
           (*shared_done)(FromGrpc(status));
         }
-        Unregister(&call->context);
+        calls_.Remove(&call->context);
       });
-}
-
-void LeaseForwardClient::Stop() {
-  absl::MutexLock lock(&mu_);
-  stopped_ = true;
-  for (grpc::ClientContext* context : calls_) context->TryCancel();
-  auto quiet = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return calls_.empty(); };
-  mu_.Await(absl::Condition(&quiet));
 }
 
 }  // namespace keel::server

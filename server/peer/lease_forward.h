@@ -1,21 +1,18 @@
 #pragma once
 
-#include <grpcpp/client_context.h>
 #include <grpcpp/support/server_callback.h>
 
 #include <cstdint>
 #include <memory>
-#include <set>
 #include <vector>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "proto/peer.grpc.pb.h"
 #include "server/lease/lease_keeper.h"
 #include "server/peer/delivery.h"
+#include "server/peer/forwarded_call.h"
 #include "server/peer/peer_channel.h"
 
 namespace keel::server {
@@ -47,20 +44,14 @@ class LeaseForwardClient {
                   absl::AnyInvocable<void(absl::StatusOr<LeaseTimeToLive>)> done);
 
   // Cancels what is under way, whose `done` is then called with an error, and waits for it. Idempotent.
-  void Stop();
+  void Stop() { calls_.Stop(); }
 
  private:
   template <typename Request, typename Response>
   struct Call;
 
-  // False: stopping.
-  bool Register(grpc::ClientContext* context);
-  void Unregister(grpc::ClientContext* context);
-
   const uint64_t cluster_id_;
-  absl::Mutex mu_;
-  bool stopped_ ABSL_GUARDED_BY(mu_) = false;
-  std::set<grpc::ClientContext*> calls_ ABSL_GUARDED_BY(mu_);
+  CallsUnderWay calls_;
 };
 
 }  // namespace keel::server

@@ -1,12 +1,9 @@
 #include "server/peer/member_forward.h"
 
-#include <algorithm>
 #include <chrono>
-#include <functional>
 #include <string>
 #include <utility>
 
-#include "base/clock.h"
 #include "base/grpc_status.h"
 
 namespace keel::server {
@@ -14,46 +11,6 @@ namespace {
 
 constexpr char kNotLeaderText[] = "not leader";
 constexpr size_t kMessageBytesMax = 4u << 20;
-constexpr absl::Duration kForEver = absl::Hours(24);
-
-std::chrono::system_clock::time_point ToGrpcDeadline(absl::Time deadline) {
-  const absl::Duration left = std::min(std::max(deadline - Clock::Real().Now(), absl::ZeroDuration()), kForEver);
-  return std::chrono::system_clock::now() + absl::ToChronoMicroseconds(left);
-}
-
-absl::Time FromGrpcDeadline(std::chrono::system_clock::time_point deadline) {
-  const auto now = std::chrono::system_clock::now();
-  const absl::Time here = Clock::Real().Now();
-  if (deadline - now > absl::ToChronoHours(kForEver)) return here + kForEver;
-  return here + absl::FromChrono(deadline - now);
-}
-
-// Ends once, by the answer or by the caller's leaving. Deletes itself.
-class ChangeCall final : public grpc::ServerUnaryReactor {
- public:
-  class Ending {
-   public:
-    explicit Ending(ChangeCall* call) : call_(call) {}
-    void End(const absl::Status& status, const std::function<void()>& fill = nullptr) {
-      absl::MutexLock lock(&mu_);
-      if (call_ == nullptr) return;
-      if (fill) fill();
-      std::exchange(call_, nullptr)->Finish(ToGrpc(status));
-    }
-
-   private:
-    absl::Mutex mu_;
-    ChangeCall* call_ ABSL_GUARDED_BY(mu_);
-  };
-
-  const std::shared_ptr<Ending>& ending() const { return ending_; }
-
- private:
-  void OnCancel() override { ending_->End(absl::CancelledError("cancelled")); }
-  void OnDone() override { delete this; }
-
-  const std::shared_ptr<Ending> ending_ = std::make_shared<Ending>(this);
-};
 
 template <typename Call>
 auto AskOnce(const Url& url, absl::Duration timeout, Call call)
@@ -121,7 +78,7 @@ grpc::ServerUnaryReactor* MemberService::Introduce(grpc::CallbackServerContext* 
 
 grpc::ServerUnaryReactor* MemberService::Change(grpc::CallbackServerContext* context,
                                                 const peer::ChangeRequest* request, peer::ChangeResponse* response) {
-  auto* call = new ChangeCall;
+  auto* call = new ForwardedCall;
   const auto ending = call->ending();
   if (request->cluster_id() != identity_.cluster_id()) {
     ending->End(absl::FailedPreconditionError("cluster ID mismatch"));
@@ -145,28 +102,13 @@ absl::StatusOr<peer::ChangeResponse> MemberClient::Change(const std::shared_ptr<
                                                           peer::ChangeRequest request, absl::Time deadline) {
   grpc::ClientContext context;
   context.set_deadline(ToGrpcDeadline(deadline));
-  {
-    absl::MutexLock lock(&mu_);
-    if (stopped_) return NotLeaderError();
-    calls_.insert(&context);
-  }
+  if (!calls_.Add(&context)) return NotLeaderError();
   peer::ChangeResponse response;
   const grpc::Status status = peer::Members::NewStub(channels->current())->Change(&context, request, &response);
-  {
-    absl::MutexLock lock(&mu_);
-    calls_.erase(&context);
-  }
+  calls_.Remove(&context);
   if (status.ok()) return response;
   if (status.error_code() == grpc::StatusCode::UNAVAILABLE) channels->Rotate();
   return FromGrpc(status);
-}
-
-void MemberClient::Stop() {
-  absl::MutexLock lock(&mu_);
-  stopped_ = true;
-  for (grpc::ClientContext* context : calls_) context->TryCancel();
-  auto quiet = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return calls_.empty(); };
-  mu_.Await(absl::Condition(&quiet));
 }
 
 absl::StatusOr<peer::ListResponse> FetchMembers(const Url& url, absl::Duration timeout) {

@@ -3,11 +3,9 @@
 // The Members service between members: who they are, whether one would be welcome, and changes on their way to the
 // leader.
 
-#include <grpcpp/client_context.h>
 #include <grpcpp/support/server_callback.h>
 
 #include <memory>
-#include <set>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -16,6 +14,7 @@
 #include "absl/time/time.h"
 #include "base/url.h"
 #include "proto/peer.grpc.pb.h"
+#include "server/peer/forwarded_call.h"
 #include "server/peer/peer_channel.h"
 #include "server/peer/peer_identity.h"
 #include "server/peer/peer_network.h"
@@ -62,12 +61,10 @@ class MemberClient {
   absl::StatusOr<peer::ChangeResponse> Change(const std::shared_ptr<PeerChannels>& channels,
                                               peer::ChangeRequest request, absl::Time deadline);
   // Calls end with kUnavailable, now and later. Idempotent; blocks until they have.
-  void Stop();
+  void Stop() { calls_.Stop(); }
 
  private:
-  absl::Mutex mu_;
-  bool stopped_ ABSL_GUARDED_BY(mu_) = false;
-  std::set<grpc::ClientContext*> calls_ ABSL_GUARDED_BY(mu_);
+  CallsUnderWay calls_;
 };
 
 // --- For a process that is not a member yet, or asks before it acts as one. Each asks one address.
