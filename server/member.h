@@ -2,9 +2,10 @@
 
 // What every request handler needs, in one place. Owned by Server; handlers borrow it.
 
-#include <atomic>
+#include <algorithm>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "absl/time/time.h"
 #include "base/clock.h"
@@ -45,6 +46,9 @@ struct Member {
   SpaceAlarm* space_alarm = nullptr;
   Metrics* metrics = nullptr;
 
+  // As of the state applied here: this member has no vote. Takes a copy of the members; not for every request.
+  bool IsLearner() const;
+
   // cluster_id, member_id, raft_term; and `revision`, which each RPC defines for itself.
   void FillHeader(int64_t revision, etcdserverpb::ResponseHeader* header) const {
     header->set_cluster_id(cluster_id);
@@ -53,5 +57,11 @@ struct Member {
     header->set_raft_term(node->term().value());
   }
 };
+
+inline bool Member::IsLearner() const {
+  const std::vector<storage::MemberRecord> members = store->members();
+  return std::any_of(members.begin(), members.end(),
+                     [this](const auto& member) { return member.id == member_id && member.learner; });
+}
 
 }  // namespace keel::server

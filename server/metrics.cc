@@ -354,11 +354,7 @@ class MetricsImpl final : public Metrics {
     const raft::NodeStatus status = member.node->status();
     has_leader_->Set(status.core.leader != raft::kNobody);
     is_leader_->Set(status.core.role == raft::Role::kLeader);
-    bool learner = false;
-    for (const storage::MemberRecord& record : member.store->members()) {
-      if (record.id == member.member_id) learner = record.learner;
-    }
-    Set("etcd_server_is_learner", learner);
+    Set("etcd_server_is_learner", member.IsLearner());
     Set("etcd_server_proposals_committed_total", static_cast<double>(status.core.commit.value()));
     Set("etcd_server_proposals_applied_total", static_cast<double>(status.core.applied.value()));
     Set("etcd_server_proposals_pending", static_cast<double>(status.pending_proposals));

@@ -34,6 +34,8 @@ bool IsUtf8(std::string_view s) {
   return true;
 }
 
+absl::Status NotForLearners() { return absl::FailedPreconditionError("etcdserver: rpc not supported for learner"); }
+
 }  // namespace
 
 Admission::Admission(const Member* member, absl::Duration election_timeout)
@@ -43,20 +45,13 @@ Admission::Admission(const Member* member, absl::Duration election_timeout)
 
 absl::Status Admission::Admit(const Call& call, CallClass call_class) const {
   if (stopped_.load(std::memory_order_acquire)) return absl::UnavailableError("etcdserver: server stopped");
-  bool learner = learner_.load(std::memory_order_relaxed);
-  if (joining_.load(std::memory_order_relaxed)) {
-    // Nothing to serve at all until the state comes, and then no waiting for the next look. By this text clients turn
-    // to another member.
-    learner = IsLearner();
-    if (!member_->store->bootstrapped()) {
-      learner = true;
-      call_class = CallClass::kOrdinary;
-    }
-  }
-  // Looked at again before it is refused: since the last look it may have been promoted.
-  if (call_class != CallClass::kLearnersToo && learner && (!member_->store->bootstrapped() || IsLearner())) {
-    return absl::FailedPreconditionError("etcdserver: rpc not supported for learner");
-  }
+  // One that joins has nothing to serve at all until the state comes. By this text clients turn to another member.
+  const bool joining = joining_.load(std::memory_order_relaxed);
+  if (joining && !member_->store->bootstrapped()) return NotForLearners();
+  // Looked at again before it is refused: since the last look it may have been promoted, or what it joined told it that
+  // it has no vote.
+  const bool may_be_learner = joining || learner_.load(std::memory_order_relaxed);
+  if (call_class != CallClass::kLearnersToo && may_be_learner && member_->IsLearner()) return NotForLearners();
   if (!IsUtf8(call.client_api_version)) return absl::InvalidArgumentError("etcdserver: invalid client api version");
   if (call.requires_leader && IsLeaderless()) {
     return absl::UnavailableError("etcdserver: no leader");
@@ -78,13 +73,6 @@ absl::Status Admission::AdmitBytes(int64_t cost) {
   return NoSpaceError();
 }
 
-bool Admission::IsLearner() const {
-  for (const auto& member : member_->store->members()) {
-    if (member.id == member_->member_id) return member.learner;
-  }
-  return false;
-}
-
 bool Admission::IsLeaderless() const {
   if (member_->node->leader() != raft::kNobody) return false;
   const absl::Time seen = absl::FromUnixNanos(leader_seen_nanos_.load(std::memory_order_relaxed));
@@ -96,7 +84,7 @@ void Admission::Refresh() {
     leader_seen_nanos_.store(absl::ToUnixNanos(member_->clock->Now()), std::memory_order_relaxed);
   }
   bytes_estimate_.store(member_->store->sizes().in_use_bytes, std::memory_order_relaxed);
-  learner_.store(IsLearner(), std::memory_order_relaxed);
+  learner_.store(member_->IsLearner(), std::memory_order_relaxed);
   joining_.store(!member_->store->bootstrapped(), std::memory_order_relaxed);
 }
 

@@ -44,7 +44,6 @@ class Admission {
   void Stop() { stopped_.store(true, std::memory_order_release); }
 
  private:
-  bool IsLearner() const;
   bool IsLeaderless() const;
 
   const Member* const member_;

@@ -105,6 +105,19 @@ class PatientReactor final : public grpc::ServerUnaryReactor {
   std::shared_ptr<PendingCall> pending_ ABSL_GUARDED_BY(mu_);
 };
 
+// Serves a unary call that may last as long as its caller waits, and whose handler looks at Call::cancelled:
+// handle(call, done).
+template <typename Handle>
+grpc::ServerUnaryReactor* ServePatient(const Member& member, RpcName name, grpc::CallbackServerContext* context,
+                                       const google::protobuf::MessageLite& request,
+                                       const google::protobuf::MessageLite* response, Handle handle) {
+  auto* reactor = new PatientReactor(&member, name, request, response);
+  Call call = ReadCall(*context, member);
+  call.cancelled = reactor->cancelled();
+  handle(call, Done([reactor](const absl::Status& status) { reactor->End(status); }));
+  return reactor;
+}
+
 template <typename Response>
 absl::AnyInvocable<void(absl::StatusOr<Response>)> Answer(PatientReactor* reactor, Response* response) {
   return Fill(response, [reactor](const absl::Status& status) { reactor->End(status); });

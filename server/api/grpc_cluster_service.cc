@@ -9,18 +9,6 @@ namespace {
 
 constexpr RpcName Name(const char* method) { return {"etcdserverpb.Cluster", method}; }
 
-// Changes last as long as their caller waits (rpc.md section 2.10).
-template <typename Handle>
-grpc::ServerUnaryReactor* ServePatient(const Member& member, RpcName name, grpc::CallbackServerContext* context,
-                                       const google::protobuf::MessageLite& request,
-                                       const google::protobuf::MessageLite* response, Handle handle) {
-  auto* reactor = new PatientReactor(&member, name, request, response);
-  Call call = ReadCall(*context, member);
-  call.cancelled = reactor->cancelled();
-  handle(call, Done([reactor](const absl::Status& status) { reactor->End(status); }));
-  return reactor;
-}
-
 }  // namespace
 
 grpc::ServerUnaryReactor* GrpcClusterService::MemberAdd(grpc::CallbackServerContext* context,

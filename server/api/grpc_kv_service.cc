@@ -114,11 +114,9 @@ grpc::ServerUnaryReactor* GrpcKvService::Txn(grpc::CallbackServerContext* contex
 grpc::ServerUnaryReactor* GrpcKvService::Compact(grpc::CallbackServerContext* context,
                                                  const etcdserverpb::CompactionRequest* request,
                                                  etcdserverpb::CompactionResponse* response) {
-  auto* reactor = new PatientReactor(base_->member, Name("Compact"), *request, response);
-  Call call = ReadCall(*context, *base_->member);
-  call.cancelled = reactor->cancelled();
-  handlers_.Compact(call, *request, response, [reactor](const absl::Status& status) { reactor->End(status); });
-  return reactor;
+  return ServePatient(*base_->member, Name("Compact"), context, *request, response, [&](const Call& call, Done done) {
+    handlers_.Compact(call, *request, response, std::move(done));
+  });
 }
 
 }  // namespace keel::server

@@ -59,9 +59,7 @@ void MaintenanceHandlers::Status(const Call& call, const etcdserverpb::StatusReq
   response->set_raftindex(core.commit.value());
   response->set_raftterm(core.term.value());
   response->set_raftappliedindex(core.applied.value());
-  for (const storage::MemberRecord& record : member.store->members()) {
-    if (record.id == member.member_id) response->set_islearner(record.learner);
-  }
+  response->set_islearner(member.IsLearner());
   response->set_storageversion(kProtocolClusterVersion);
   response->mutable_downgradeinfo();  // Present and all false: no downgrade is under way.
   if (core.leader == raft::kNobody) response->add_errors("etcdserver: no leader");
