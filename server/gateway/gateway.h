@@ -14,7 +14,7 @@ namespace keel::server {
 // their metrics are the same for both kinds of clients, and there is nothing else that could decide differently. What
 // the gateway adds is the mapping, and that is all it knows.
 //
-// Thread-safe. Answers only what Routes::Covers.
+// Thread-safe. Answers only what IsGatewayPath.
 class Gateway : public HttpHandler {
  public:
   struct Options {

@@ -9,12 +9,10 @@
 #include "proto/etcdserver_maintenance.pb.h"
 #include "proto/etcdserver_watch.pb.h"
 #include "proto/lock.pb.h"
+#include "server/http/http_handler.h"
 
 namespace keel::server {
 namespace {
-
-constexpr std::string_view kPrefix = "/v3/";
-constexpr std::string_view kOldPrefix = "/v3beta/";
 
 struct Entry {
   const char* path;
@@ -101,12 +99,10 @@ Routes::Routes() {
 }
 
 const Route* Routes::Find(std::string_view path) const {
-  if (!Covers(path)) return nullptr;
-  path.remove_prefix(path.starts_with(kPrefix) ? kPrefix.size() : kOldPrefix.size());
+  if (!IsGatewayPath(path)) return nullptr;
+  path.remove_prefix(path.starts_with(kGatewayRoot) ? kGatewayRoot.size() : kOldGatewayRoot.size());
   const auto found = routes_.find(ToAbsl(path));
   return found == routes_.end() ? nullptr : &found->second;
 }
-
-bool Routes::Covers(std::string_view path) { return path.starts_with(kPrefix) || path.starts_with(kOldPrefix); }
 
 }  // namespace keel::server

@@ -28,8 +28,6 @@ class Routes {
   Routes();
   // "/v3/kv/put", or its old form "/v3beta/kv/put". Null when there is none.
   const Route* Find(std::string_view path) const;
-  // Is this path the gateway's to answer?
-  static bool Covers(std::string_view path);
 
  private:
   absl::flat_hash_map<std::string, Route> routes_;  // By what follows "/v3/".

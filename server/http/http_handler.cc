@@ -1,6 +1,5 @@
 #include "server/http/http_handler.h"
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/version.h"
 #include "server/http/health.h"
@@ -91,10 +90,6 @@ class HttpHandlerImpl final : public HttpHandler {
     if (request.method == "GET") return false;
     (*done)(MethodNotAllowed());
     return true;
-  }
-
-  static bool IsGatewayPath(absl::string_view path) {
-    return absl::StartsWith(path, "/v3/") || absl::StartsWith(path, "/v3beta/");
   }
 
   static bool IsProbePath(const std::string& path, absl::string_view root) {

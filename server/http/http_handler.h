@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -55,10 +56,17 @@ enum class HttpScope {
   kMetrics,  // /health, /livez, /readyz and /metrics only: what probes and scrapers need.
 };
 
+// Below these are the gateway's paths: "/v3/kv/put", in their old form "/v3beta/kv/put".
+inline constexpr std::string_view kGatewayRoot = "/v3/";
+inline constexpr std::string_view kOldGatewayRoot = "/v3beta/";
+inline bool IsGatewayPath(std::string_view path) {
+  return path.starts_with(kGatewayRoot) || path.starts_with(kOldGatewayRoot);
+}
+
 // Thread-safe.
 class HttpHandler {
  public:
-  // `gateway` answers below /v3/ on the client port; null: there is nothing there. Both outlive the handler.
+  // `gateway` answers what IsGatewayPath on the client port; null: there is nothing there. Both outlive the handler.
   static std::unique_ptr<HttpHandler> Create(const Member* member, HttpScope scope = HttpScope::kClient,
                                              HttpHandler* gateway = nullptr);
   virtual ~HttpHandler() = default;
