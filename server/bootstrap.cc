@@ -289,14 +289,22 @@ absl::Status Join(const Config& config, Joined joined, storage::RaftLogObserver*
 }
 
 // An unfinished join goes on. The members may have changed since; whoever leads makes itself known.
+// Those of `members` that this member can dial, but for itself.
+template <typename Members>
+std::vector<PeerAddress> PeersAmong(const Members& members, uint64_t self) {
+  std::vector<PeerAddress> peers;
+  for (const etcdserverpb::Member& member : members) {
+    std::vector<Url> urls = UsableUrls({member.peerurls().begin(), member.peerurls().end()});
+    if (member.id() == self || urls.empty()) continue;
+    peers.push_back({.id = raft::MemberId(member.id()), .urls = std::move(urls)});
+  }
+  return peers;
+}
+
 void FindPeersAgain(const Config& config, Bootstrapped* out) {
   const std::vector<peer::ListResponse> lists = AskMembers(config);
   if (lists.empty() || lists.front().cluster_id() != out->identity.cluster_id) return;
-  for (const etcdserverpb::Member& member : lists.front().members()) {
-    std::vector<Url> urls = UsableUrls({member.peerurls().begin(), member.peerurls().end()});
-    if (member.id() == out->identity.member_id || urls.empty()) continue;
-    out->peers.push_back({.id = raft::MemberId(member.id()), .urls = std::move(urls)});
-  }
+  out->peers = PeersAmong(lists.front().members(), out->identity.member_id);
 }
 
 absl::Status Restart(const Config& config, storage::RaftLogObserver* observer, Bootstrapped* out) {
@@ -378,10 +386,8 @@ void NoteExpected(Bootstrapped* out) {
     command::MembershipContext context;
     const std::string_view bytes = record.context.view();
     if (!context.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) continue;
-    for (const etcdserverpb::Member& member : context.members()) {
-      std::vector<Url> urls = UsableUrls({member.peerurls().begin(), member.peerurls().end()});
-      if (member.id() == out->identity.member_id || urls.empty()) continue;
-      out->expected.emplace_back(PeerAddress{.id = raft::MemberId(member.id()), .urls = std::move(urls)}, record.index);
+    for (PeerAddress& peer : PeersAmong(context.members(), out->identity.member_id)) {
+      out->expected.emplace_back(std::move(peer), record.index);
     }
   }
 }

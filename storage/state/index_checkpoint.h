@@ -62,7 +62,7 @@ class IndexCheckpoint {
   absl::Status Begin();
   absl::StatusOr<bool> Advance();
   absl::Status DropNotes();
-  // Notes as they are in meta; those up to `through` are erased from the index.
+  // Erases from the index the keys that the notes in meta say are gone.
   absl::Status ApplyNotes();
 
   Generation& generation_;

@@ -82,6 +82,10 @@ IndexFileWriter::~IndexFileWriter() {
 absl::Status IndexFileWriter::Append(std::string bytes) {
   chain_ = ExtendCrc32c(chain_, bytes);
   AppendLittleEndian32(chain_, &bytes);
+  return Write(bytes);
+}
+
+absl::Status IndexFileWriter::Write(std::string_view bytes) {
   KEEL_RETURN_IF_ERROR(file_->Write(size_, bytes));
   size_ += bytes.size();
   if (size_ - synced_ < kSyncBytes) return absl::OkStatus();
@@ -100,12 +104,8 @@ absl::Status IndexFileWriter::Add(const IndexDump& dump) {
     chain_ = ExtendCrc32c(chain_, std::string_view(bytes).substr(first));
     AppendLittleEndian32(chain_, &bytes);
   }
-  KEEL_RETURN_IF_ERROR(file_->Write(size_, bytes));
-  size_ += bytes.size();
   entries_ += dump.entries;
-  if (size_ - synced_ < kSyncBytes) return absl::OkStatus();
-  synced_ = size_;
-  return file_->Sync();
+  return Write(bytes);
 }
 
 absl::Status IndexFileWriter::End(Revision newest) {
@@ -159,8 +159,7 @@ absl::StatusOr<LoadedIndexFile> LoadIndexFile(Disk* disk, const std::string& pat
       continue;
     }
     if (head[0] != kEnd) return damaged(offset, "neither a block nor the end");
-    KEEL_ASSIGN_OR_RETURN(const std::string_view rest,
-                          reader.Take(kEndBytes + kCrcBytes - kBlockHeadBytes - kCrcBytes));
+    KEEL_ASSIGN_OR_RETURN(const std::string_view rest, reader.Take(kEndBytes - kBlockHeadBytes));
     block.append(rest);
     if (block.size() < kEndBytes) return damaged(offset, "it ends there");
     chain = ExtendCrc32c(chain, std::string_view(block).substr(0, kEndBytes - kCrcBytes));

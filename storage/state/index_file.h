@@ -44,6 +44,7 @@ class IndexFileWriter {
 
   IndexFileWriter(Disk* disk, std::string path) : disk_(*disk), path_(std::move(path)) {}
   absl::Status Append(std::string bytes);
+  absl::Status Write(std::string_view bytes);
   std::string TemporaryPath() const { return path_ + ".tmp"; }
 
   Disk& disk_;
@@ -53,7 +54,6 @@ class IndexFileWriter {
   uint64_t synced_ = 0;
   uint64_t entries_ = 0;
   uint32_t chain_ = 0;
-  bool ended_ = false;
   bool published_ = false;
 };
 

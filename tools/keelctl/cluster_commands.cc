@@ -1,4 +1,5 @@
 #include <memory>
+#include <optional>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -23,12 +24,17 @@ Outcome RunMemberList(Context& context, const std::string& consistency) {
   return Outcome::Ok();
 }
 
-// A person learns of a mistyped URL before anything is asked of the cluster.
-absl::Status CheckUrls(const std::vector<std::string>& urls) {
+// A person learns of a missing or mistyped URL before anything is asked of the cluster. nullopt: they are fine.
+std::optional<Outcome> RefusedUrls(const std::vector<std::string>& urls) {
+  if (urls.empty()) return Outcome::BadArguments("member peer urls not provided; name them with --peer-urls");
   for (const std::string& text : urls) {
-    if (auto url = ParseUrl(text); !url.ok()) return url.status();
+    if (auto url = ParseUrl(text); !url.ok()) return Outcome::Of(url.status());
   }
-  return absl::OkStatus();
+  return std::nullopt;
+}
+
+Outcome BadMemberId(const absl::Status& status) {
+  return Outcome::BadArguments(absl::StrCat("bad member ID arg (", status.message(), ")"));
 }
 
 std::string NameOf(const Member& member, const MembersResponse& response, const std::string& new_name) {
@@ -57,9 +63,7 @@ struct MemberArguments {
 };
 
 Outcome RunMemberAdd(Context& context, const MemberArguments& arguments) {
-  if (arguments.peer_urls.empty())
-    return Outcome::BadArguments("member peer urls not provided; name them with --peer-urls");
-  if (auto status = CheckUrls(arguments.peer_urls); !status.ok()) return Outcome::Of(status);
+  if (auto refused = RefusedUrls(arguments.peer_urls)) return *std::move(refused);
   auto client = context.client();
   if (!client.ok()) return Outcome::Of(client.status(), kExitBadConnection);
   auto response = (*client)->cluster().Add(arguments.peer_urls, {.learner = arguments.learner});
@@ -75,7 +79,7 @@ Outcome RunMemberAdd(Context& context, const MemberArguments& arguments) {
 template <typename Call>
 Outcome RunMemberChange(Context& context, const MemberArguments& arguments, const char* what, const Call& call) {
   auto id = ParseHexId(arguments.id);
-  if (!id.ok()) return Outcome::BadArguments(absl::StrCat("bad member ID arg (", id.status().message(), ")"));
+  if (!id.ok()) return BadMemberId(id.status());
   auto client = context.client();
   if (!client.ok()) return Outcome::Of(client.status(), kExitBadConnection);
   absl::StatusOr<MembersResponse> response = call((*client)->cluster(), *id);
@@ -85,17 +89,13 @@ Outcome RunMemberChange(Context& context, const MemberArguments& arguments, cons
 }
 
 Outcome RunMemberUpdate(Context& context, const MemberArguments& arguments) {
-  if (arguments.peer_urls.empty())
-    return Outcome::BadArguments("member peer urls not provided; name them with --peer-urls");
-  if (auto status = CheckUrls(arguments.peer_urls); !status.ok()) return Outcome::Of(status);
+  if (auto refused = RefusedUrls(arguments.peer_urls)) return *std::move(refused);
   return RunMemberChange(context, arguments, "updated in",
                          [&](Cluster& cluster, uint64_t id) { return cluster.Update(id, arguments.peer_urls); });
 }
 
 Outcome RunMemberReplace(Context& context, const MemberArguments& arguments) {
-  if (arguments.peer_urls.empty())
-    return Outcome::BadArguments("member peer urls not provided; name them with --peer-urls");
-  if (auto status = CheckUrls(arguments.peer_urls); !status.ok()) return Outcome::Of(status);
+  if (auto refused = RefusedUrls(arguments.peer_urls)) return *std::move(refused);
   absl::StatusOr<MembersResponse> replaced;
   const Outcome outcome = RunMemberChange(context, arguments, "replaced in", [&](Cluster& cluster, uint64_t id) {
     return replaced = cluster.Replace(id, arguments.peer_urls);
@@ -110,7 +110,7 @@ Outcome RunMemberReplace(Context& context, const MemberArguments& arguments) {
 
 Outcome RunMoveLeader(Context& context, const std::string& target) {
   auto id = ParseHexId(target);
-  if (!id.ok()) return Outcome::BadArguments(absl::StrCat("bad member ID arg (", id.status().message(), ")"));
+  if (!id.ok()) return BadMemberId(id.status());
   auto client = context.client();
   if (!client.ok()) return Outcome::Of(client.status(), kExitBadConnection);
   for (const std::string& endpoint : context.flags.endpoints) {
