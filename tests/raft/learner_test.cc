@@ -15,17 +15,9 @@ InitialState WithLearner(std::initializer_list<uint64_t> voters, uint64_t learne
   return initial;
 }
 
-void MakeLeader(Rig* rig) {
-  rig->Lead();
-  rig->Ack(2, 1);
-  rig->Ack(3, 1);
-  rig->Apply();
-  rig->Clear();
-}
-
 TEST(RaftLearnerTest, ItsAcknowledgementCommitsNothing) {
   Rig rig(RigOptions(), WithLearner({1, 2, 3}, 4));
-  MakeLeader(&rig);
+  rig.LeadAndCommit();
   ASSERT_TRUE(rig.Propose("x").ok());
   rig.Sync();
   rig.Ack(4, 2);
@@ -36,7 +28,7 @@ TEST(RaftLearnerTest, ItsAcknowledgementCommitsNothing) {
 
 TEST(RaftLearnerTest, IsSentEntriesAndHeartbeats) {
   Rig rig(RigOptions(), WithLearner({1, 2, 3}, 4));
-  MakeLeader(&rig);
+  rig.LeadAndCommit();
   rig.Ack(4, 1);
   rig.Clear();
   ASSERT_TRUE(rig.Propose("x").ok());
@@ -48,7 +40,7 @@ TEST(RaftLearnerTest, IsSentEntriesAndHeartbeats) {
 // Bugs 27, 38.
 TEST(RaftLearnerTest, DoesNotKeepALeaderInOffice) {
   Rig rig(RigOptions(), WithLearner({1, 2, 3}, 4));
-  MakeLeader(&rig);
+  rig.LeadAndCommit();
   const uint64_t term = rig.core.status().term.value();
   for (int tick = 0; tick < 2 * kElectionTicks; ++tick) {
     rig.Tick();
@@ -60,7 +52,7 @@ TEST(RaftLearnerTest, DoesNotKeepALeaderInOffice) {
 
 TEST(RaftLearnerTest, ItsEchoConfirmsNoRead) {
   Rig rig(RigOptions(), WithLearner({1, 2, 3}, 4));
-  MakeLeader(&rig);
+  rig.LeadAndCommit();
   rig.core.ReadIndex(ReadId(7));
   rig.Drain();
   const uint64_t term = rig.core.status().term.value();
@@ -107,7 +99,7 @@ TEST(RaftLearnerTest, VotesWhenAsked) {
 
 TEST(RaftLearnerTest, PromotedItCounts) {
   Rig rig(RigOptions(), WithLearner({1, 2, 3}, 4));
-  MakeLeader(&rig);
+  rig.LeadAndCommit();
   rig.Ack(4, 1);
   ASSERT_TRUE(rig.Change({.add_voters = Ids({4})}).ok());
   rig.Sync();
@@ -120,7 +112,7 @@ TEST(RaftLearnerTest, PromotedItCounts) {
 
 TEST(RaftLearnerTest, PromotionKeepsWhatTheLeaderKnowsOfIt) {
   Rig rig(RigOptions(), WithLearner({1, 2, 3}, 4));
-  MakeLeader(&rig);
+  rig.LeadAndCommit();
   rig.Ack(4, 1);
   ASSERT_TRUE(rig.Change({.add_voters = Ids({4})}).ok());
   const std::vector<FollowerStatus> followers = rig.core.followers();
@@ -132,7 +124,7 @@ TEST(RaftLearnerTest, PromotionKeepsWhatTheLeaderKnowsOfIt) {
 
 TEST(RaftLearnerTest, CannotBeHandedLeadership) {
   Rig rig(RigOptions(), WithLearner({1, 2, 3}, 4));
-  MakeLeader(&rig);
+  rig.LeadAndCommit();
   EXPECT_TRUE(absl::IsNotFound(rig.core.TransferLeadership(MemberId(4))));
   EXPECT_TRUE(absl::IsNotFound(rig.core.TransferLeadership(MemberId(9))));
   EXPECT_EQ(rig.core.status().transfer_target, kNobody);

@@ -18,15 +18,6 @@ Entry MembershipEntryAt(uint64_t term, uint64_t index, const Membership& members
           .payload = EncodeMembershipEntry(membership, context)};
 }
 
-// A leader of `members`, its no-op committed and applied.
-void MakeLeader(Rig* rig, uint64_t members) {
-  rig->Lead();
-  for (uint64_t id = 2; id <= members; ++id) rig->Ack(id, 1);
-  rig->Apply();
-  rig->Clear();
-  ASSERT_EQ(rig->core.status().applied, Index(1));
-}
-
 TEST(ChangedMembershipTest, TheFewestSteps) {
   const Membership base{.voters = Ids({1, 2, 3}), .learners = Ids({4})};
   const struct {
@@ -113,7 +104,7 @@ TEST(MembershipEntryTest, RoundTripsAndRefusesNonsense) {
 // Thesis §4.1: a server uses the newest configuration in its log, committed or not.
 TEST(RaftMembershipTest, AddedVoterCountsFromTheEntryOn) {
   Rig rig(1);
-  MakeLeader(&rig, 1);
+  rig.LeadAndCommit();
   ASSERT_TRUE(rig.Change({.add_voters = Ids({2})}, "who").ok());
   rig.Sync();
   EXPECT_EQ(rig.core.status().membership, Voters({1, 2}));
@@ -129,7 +120,7 @@ TEST(RaftMembershipTest, AddedVoterCountsFromTheEntryOn) {
 
 TEST(RaftMembershipTest, RemovedVoterIsNotWaitedFor) {
   Rig rig(3);
-  MakeLeader(&rig, 3);
+  rig.LeadAndCommit();
   ASSERT_TRUE(rig.Change({.remove = Ids({3})}).ok());
   rig.Sync();
   ASSERT_TRUE(rig.Propose("x").ok());
@@ -182,7 +173,7 @@ TEST(RaftMembershipTest, NoChangeBeforeTheTermsFirstCommit) {
 // Bug 32: committed is not enough, applied it must be.
 TEST(RaftMembershipTest, OneChangeAtATime) {
   Rig rig(3);
-  MakeLeader(&rig, 3);
+  rig.LeadAndCommit();
   ASSERT_TRUE(rig.Change({.add_voters = Ids({4})}).ok());
   rig.Sync();
   EXPECT_EQ(rig.Change({.add_voters = Ids({5})}).message(), kChangeInFlight);
@@ -233,7 +224,7 @@ TEST(RaftMembershipTest, AnEmptyMemberWaitsToBeServed) {
 // Bug 37; Thesis §4.2.2.
 TEST(RaftMembershipTest, LeaderThatRemovesItselfLeadsUntilTheCommitWithoutCountingItself) {
   Rig rig(3);
-  MakeLeader(&rig, 3);
+  rig.LeadAndCommit();
   ASSERT_TRUE(rig.Change({.remove = Ids({1})}).ok());
   rig.Sync();
   EXPECT_EQ(rig.core.status().role, Role::kLeader);
@@ -277,7 +268,7 @@ TEST(RaftMembershipTest, MemberWithoutAVoteStandsWhileTheEntryIsNotCommitted) {
 // It would stand for election for ever otherwise, not knowing why nobody answers.
 TEST(RaftMembershipTest, RemovedMemberIsToldOfItsRemoval) {
   Rig rig(3);
-  MakeLeader(&rig, 3);
+  rig.LeadAndCommit();
   ASSERT_TRUE(rig.Change({.remove = Ids({3})}).ok());
   rig.Sync();
   ASSERT_FALSE(rig.Sent<AppendRequest>(3).empty());
@@ -306,7 +297,7 @@ TEST(RaftMembershipTest, RemovedMemberIsToldOfItsRemoval) {
 
 TEST(RaftMembershipTest, MemberThatComesBackInTimeStays) {
   Rig rig(3);
-  MakeLeader(&rig, 3);
+  rig.LeadAndCommit();
   ASSERT_TRUE(rig.Change({.remove = Ids({3})}).ok());
   rig.Sync();
   rig.Ack(2, 2);
@@ -347,7 +338,7 @@ TEST(RaftMembershipTest, MalformedMembershipEntryIsRefused) {
 // Nobody is left to answer the round it belongs to. Found by the simulation (tests/sim/seeds).
 TEST(MembershipTest, AReadIsAnsweredWhenTheVoterItWaitsForIsRemoved) {
   Rig rig(2);
-  MakeLeader(&rig, 2);
+  rig.LeadAndCommit();
   rig.core.ReadIndex(ReadId(7));
   rig.Drain();
   ASSERT_TRUE(rig.reads.empty());

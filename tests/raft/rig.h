@@ -157,6 +157,17 @@ class Rig {
     Sync();
     ASSERT_EQ(core.status().role, Role::kLeader);
   }
+  // The same, and the no-op, at index 1, is committed by all voters and applied; nothing is left in the records.
+  // REQUIRES: an empty log.
+  void LeadAndCommit() {
+    Lead();
+    for (MemberId id : core.status().membership.voters) {
+      if (id != MemberId(1)) Ack(id.value(), 1);
+    }
+    Apply();
+    Clear();
+    ASSERT_EQ(core.status().applied, Index(1));
+  }
   // Follower `from` has everything up to `index`.
   void Ack(uint64_t from, uint64_t index, uint64_t round = 0) {
     ASSERT_TRUE(Receive(from, core.status().term.value(),

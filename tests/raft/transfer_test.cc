@@ -10,17 +10,9 @@ namespace keel::raft {
 namespace {
 
 // Members 1, 2, 3; member 1 leads, its no-op committed and applied everywhere.
-void MakeLeader(Rig* rig) {
-  rig->Lead();
-  rig->Ack(2, 1);
-  rig->Ack(3, 1);
-  rig->Apply();
-  rig->Clear();
-}
-
 TEST(RaftTransferTest, TargetThatHasEverythingIsToldAtOnce) {
   Rig rig(3);
-  MakeLeader(&rig);
+  rig.LeadAndCommit();
   ASSERT_TRUE(rig.core.TransferLeadership(MemberId(2)).ok());
   rig.Drain();
   EXPECT_EQ(rig.Sent<TimeoutNow>(2).size(), 1u);
@@ -35,7 +27,7 @@ TEST(RaftTransferTest, TargetThatHasEverythingIsToldAtOnce) {
 
 TEST(RaftTransferTest, TargetThatLagsIsBroughtUpFirst) {
   Rig rig(3);
-  MakeLeader(&rig);
+  rig.LeadAndCommit();
   ASSERT_TRUE(rig.Propose("x").ok());
   rig.Sync();
   ASSERT_TRUE(rig.core.TransferLeadership(MemberId(2)).ok());
@@ -48,7 +40,7 @@ TEST(RaftTransferTest, TargetThatLagsIsBroughtUpFirst) {
 // Bug 39.
 TEST(RaftTransferTest, EndsWithinAnElectionTimeoutAndProposalsGoOn) {
   Rig rig(3);
-  MakeLeader(&rig);
+  rig.LeadAndCommit();
   ASSERT_TRUE(rig.Propose("x").ok());
   ASSERT_TRUE(rig.core.TransferLeadership(MemberId(2)).ok());
   rig.Sync();
@@ -68,7 +60,7 @@ TEST(RaftTransferTest, EndsWithinAnElectionTimeoutAndProposalsGoOn) {
 
 TEST(RaftTransferTest, LostTimeoutNowIsRepeated) {
   Rig rig(3);
-  MakeLeader(&rig);
+  rig.LeadAndCommit();
   ASSERT_TRUE(rig.core.TransferLeadership(MemberId(2)).ok());
   rig.Drain();
   rig.Clear();
@@ -79,7 +71,7 @@ TEST(RaftTransferTest, LostTimeoutNowIsRepeated) {
 TEST(RaftTransferTest, WhatIsRefused) {
   Rig rig(3);
   EXPECT_EQ(rig.core.TransferLeadership(MemberId(2)).message(), kNotLeader);
-  MakeLeader(&rig);
+  rig.LeadAndCommit();
   EXPECT_TRUE(absl::IsNotFound(rig.core.TransferLeadership(MemberId(7))));
   EXPECT_TRUE(rig.core.TransferLeadership(MemberId(1)).ok());
   EXPECT_EQ(rig.core.status().transfer_target, kNobody) << "it leads already";
@@ -131,7 +123,7 @@ TEST(RaftTransferTest, VoterLoyalToItsLeaderYieldsToATransfer) {
 // Bug 25: the old leader's reads rest on answers to rounds begun after them, never on a lease.
 TEST(RaftTransferTest, ReadsDuringATransferAreStillProvenByAQuorum) {
   Rig rig(3);
-  MakeLeader(&rig);
+  rig.LeadAndCommit();
   ASSERT_TRUE(rig.core.TransferLeadership(MemberId(2)).ok());
   rig.core.ReadIndex(ReadId(7));
   rig.Drain();
@@ -144,7 +136,7 @@ TEST(RaftTransferTest, ReadsDuringATransferAreStillProvenByAQuorum) {
 
 TEST(RaftTransferTest, ForwardedProposalsWaitAndAreNotLostWhenItFails) {
   Rig rig(3);
-  MakeLeader(&rig);
+  rig.LeadAndCommit();
   ASSERT_TRUE(rig.core.TransferLeadership(MemberId(2)).ok());
   const uint64_t term = rig.core.status().term.value();
   ASSERT_TRUE(rig.Receive(3, term, ForwardProposal{.payloads = {Payload("a"), Payload("b")}}).ok());
@@ -158,7 +150,7 @@ TEST(RaftTransferTest, ForwardedProposalsWaitAndAreNotLostWhenItFails) {
 
 TEST(RaftTransferTest, ForwardedProposalsFollowTheNewLeader) {
   Rig rig(3);
-  MakeLeader(&rig);
+  rig.LeadAndCommit();
   ASSERT_TRUE(rig.core.TransferLeadership(MemberId(2)).ok());
   ASSERT_TRUE(rig.Receive(3, 1, ForwardProposal{.payloads = {Payload("a"), Payload("b")}}).ok());
   ASSERT_TRUE(rig.Receive(2, 2, VoteRequest{.last = {Term(1), Index(1)}, .transfer = true}).ok());

@@ -29,7 +29,7 @@ Cluster::Cluster(World* world, Ledger* ledger, const SimOptions& options, const 
       network_(world, ledger, options.network, options.members + options.spares + 1,
                [this](int from, int to, const std::string& bytes) { Deliver(from, to, bytes); }),
       checker_(ledger, kBootstrap, 0, Founders(options.members)),
-      cuts_(static_cast<size_t>(network_.nodes() * network_.nodes()), 0),
+      cuts_(world, &network_, &random_, options.members + options.spares),
       next_spare_(options.members + 1),
       accepts_(ledger, "members-accept-each-other"),
       recovers_leader_(ledger, "recovery-has-a-leader"),
@@ -101,18 +101,9 @@ void Cluster::Run(const FaultSchedule& schedule, Workload* workload) {
 }
 
 int Cluster::Leader() const {
-  int leader = 0;
-  raft::Term newest;
-  for (int node = 1; node <= nodes(); ++node) {
-    const Member& m = *members_[static_cast<size_t>(node)];
-    if (!m.is_up()) continue;
-    const raft::CoreStatus status = m.status();
-    if (status.role == raft::Role::kLeader && status.term > newest) {
-      newest = status.term;
-      leader = node;
-    }
-  }
-  return leader;
+  std::set<int> all;
+  for (int node = 1; node <= nodes(); ++node) all.insert(node);
+  return LeaderAmong(all);
 }
 
 // --- Between members.
@@ -186,8 +177,7 @@ void Cluster::OnStarted(const Member& member) {
 void Cluster::OnLost(const Member& member, const absl::Status& why) {
   world_.Trace(member.node(), " gives up: ", why.ToString());
   ++ledger_.totals["members given up"];
-  rollbacks_refused_.Reached(
-      cuts_[static_cast<size_t>(member.node() * network_.nodes() + member.node() % nodes() + 1)] >= 1000);
+  rollbacks_refused_.Reached(cuts_.IsCutForGood(member.node(), member.node() % nodes() + 1));
   damage_was_done_.Require(damaged_.count(member.node()) != 0, [&] {
     return absl::StrCat("member ", member.node(), " gives up, though nothing was done to its disk: ", why.ToString());
   });

@@ -25,6 +25,7 @@
 #include "raft/core.h"
 #include "tests/sim/checker.h"
 #include "tests/sim/fault_schedule.h"
+#include "tests/sim/link_cuts.h"
 #include "tests/sim/member.h"
 #include "tests/sim/network.h"
 #include "tests/sim/options.h"
@@ -107,10 +108,6 @@ class Cluster final : public MemberHost {
   // Its directory becomes what it was some time ago, or empty, or loses its newest write, under the same id.
   void RollBack(const FaultEvent& event, int target);
   void WatchRolledBack(int node, int leader, raft::Term term);
-  // While it lasts, no message travels there; several may overlap.
-  void Cut(int from, int to, SimTime delay, SimTime duration);
-  void CutPair(int a, int b, SimTime duration);
-  void Partition(const FaultEvent& event, int target);
   void DamageDisk(const FaultEvent& event, Member& member);
   void RotLog(Member& member, uint64_t param);
   // False: the log has no such write, or cannot be read.
@@ -138,7 +135,7 @@ class Cluster final : public MemberHost {
   Checker checker_;
   std::vector<std::unique_ptr<Member>> members_;  // By node; 0 unused.
   std::vector<const Member*> views_;
-  std::vector<int> cuts_;  // By link: how many faults cut it.
+  LinkCuts cuts_;
   std::set<int> damaged_;  // Their disks have been tampered with.
   std::set<int> may_run_;  // Founders and those that were added, until they are retired.
   int next_spare_;

@@ -52,7 +52,7 @@ void Cluster::Apply(const FaultEvent& event) {
     case FaultKind::kDeafened:
     case FaultKind::kSwizzle:
     case FaultKind::kFlap:
-      return Partition(event, target);
+      return cuts_.Apply(event, target);
     case FaultKind::kClog:
       return network_.Clog(target, 1 + event.other % nodes(), world_.now() + event.duration);
     case FaultKind::kCampaign:
@@ -160,86 +160,6 @@ void Cluster::RetireRemoved() {
 
 // --- Links.
 
-void Cluster::Cut(int from, int to, SimTime delay, SimTime duration) {
-  if (from == to) return;
-  const size_t link = static_cast<size_t>(from * network_.nodes() + to);
-  world_.At(delay, [this, from, to, link, duration] {
-    if (!faults_) return;
-    ++cuts_[link];
-    network_.SetLink(from, to, false);
-    world_.At(duration, [this, from, to, link] {
-      if (cuts_[link] > 0 && --cuts_[link] == 0) network_.SetLink(from, to, true);
-    });
-  });
-}
-
-void Cluster::CutPair(int a, int b, SimTime duration) {
-  Cut(a, b, 0, duration);
-  Cut(b, a, 0, duration);
-}
-
-void Cluster::Partition(const FaultEvent& event, int target) {
-  const int n = nodes();
-  const SimTime duration = event.duration;
-  const auto side = [&](int node) { return (event.param >> node & 1) != 0; };
-  switch (event.kind) {
-    case FaultKind::kIsolate:
-      for (int m = 1; m <= n; ++m) CutPair(target, m, duration);
-      return;
-    case FaultKind::kHalves:
-    case FaultKind::kBridge:
-      for (int a = 1; a <= n; ++a) {
-        for (int b = a + 1; b <= n; ++b) {
-          const bool bridged = event.kind == FaultKind::kBridge && (a == target || b == target);
-          if (side(a) != side(b) && !bridged) CutPair(a, b, duration);
-        }
-      }
-      return;
-    case FaultKind::kRing:
-      for (int a = 1; a <= n; ++a) {
-        for (int b = a + 1; b <= n; ++b) {
-          if (b != a + 1 && !(a == 1 && b == n)) CutPair(a, b, duration);
-        }
-      }
-      return;
-    case FaultKind::kOneWay:
-      return Cut(target, 1 + event.other % n, 0, duration);
-    case FaultKind::kMuted:
-      for (int m = 1; m <= n; ++m) Cut(target, m, 0, duration);
-      return;
-    case FaultKind::kDeafened:
-      for (int m = 1; m <= n; ++m) Cut(m, target, 0, duration);
-      return;
-    case FaultKind::kSwizzle: {
-      // One by one, and back in another order.
-      std::vector<int> order;
-      for (int m = 1; m <= n; ++m) order.push_back(m);
-      for (size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[random_.Below(i)]);
-      const SimTime step = duration / (2 * n);
-      for (int i = 0; i < n; ++i) {
-        const SimTime cut = i * step;
-        const SimTime healed = duration / 2 + random_.Between(0, n - 1) * step;
-        for (int m = 1; m <= n; ++m) {
-          Cut(order[static_cast<size_t>(i)], m, cut, std::max<SimTime>(healed - cut, 1));
-          Cut(m, order[static_cast<size_t>(i)], cut, std::max<SimTime>(healed - cut, 1));
-        }
-      }
-      return;
-    }
-    case FaultKind::kFlap: {
-      static constexpr int kTimes = 6;
-      const int other = 1 + event.other % n;
-      for (int i = 0; i < kTimes; ++i) {
-        Cut(target, other, i * duration / kTimes, duration / (2 * kTimes));
-        Cut(other, target, i * duration / kTimes, duration / (2 * kTimes));
-      }
-      return;
-    }
-    default:
-      return;
-  }
-}
-
 // --- Disks.
 
 void Cluster::DamageDisk(const FaultEvent& event, Member& victim) {
@@ -286,9 +206,7 @@ void Cluster::RollBack(const FaultEvent& event, int target) {
   for (int m = 1; m <= nodes(); ++m) {
     if (m == leader) continue;
     // For good: in the recovery it does not count.
-    cuts_[static_cast<size_t>(target * network_.nodes() + m)] += 1000;
-    cuts_[static_cast<size_t>(m * network_.nodes() + target)] += 1000;
-    network_.CutBoth(target, m);
+    cuts_.CutForGood(target, m);
   }
   victim.Start();
   WatchRolledBack(target, leader, member(leader).status().term);

@@ -14,6 +14,7 @@ using raft::MemberId;
 void Cluster::EndFaults() {
   world_.Trace("faults end");
   faults_ = false;
+  cuts_.End();
   network_.EndMessageFaults();
 }
 
@@ -74,8 +75,7 @@ void Cluster::HealAmong(const std::set<int>& healed) {
   for (const int a : healed) {
     absl::StrAppend(&names, " ", a);
     for (const int b : healed) {
-      cuts_[static_cast<size_t>(a * network_.nodes() + b)] = 0;
-      network_.SetLink(a, b, true);
+      cuts_.Set(a, b, true);
       network_.Clog(a, b, 0);
     }
     member(a).EndFaults();
@@ -94,10 +94,8 @@ void Cluster::ShutOut(const std::set<int>& core) {
     world_.Trace(node, " is shut out, kind ", how);
     if (how == 0) member(node).Kill();
     for (int m = 1; m <= nodes(); ++m) {
-      network_.SetLink(node, m, may_speak);
-      network_.SetLink(m, node, may_hear);
-      cuts_[static_cast<size_t>(node * network_.nodes() + m)] = 0;
-      cuts_[static_cast<size_t>(m * network_.nodes() + node)] = 0;
+      cuts_.Set(node, m, may_speak);
+      cuts_.Set(m, node, may_hear);
     }
   }
 }

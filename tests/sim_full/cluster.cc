@@ -23,7 +23,7 @@ FullCluster::FullCluster(const FullOptions& options, const RunOptions& run, Ledg
                [this](int from, int to, const std::string& bytes) {
                  if (replica(to).is_up()) replica(to).Deliver(from, bytes);
                }),
-      cuts_(static_cast<size_t>((options.sim.members + 1) * (options.sim.members + 1)), 0),
+      cuts_(&world_, &network_, &random_, options.sim.members),
       shared_{.world = world_, .ledger = ledger_, .oracle = oracle_, .options = options_, .replicas = replicas_},
       live_(ledger, "live-after-faults"),
       converged_(ledger, "converged-after-faults"),
@@ -160,7 +160,7 @@ void FullCluster::Apply(const FaultEvent& event) {
       }
       return;
     default:
-      return Partition(event, target);
+      return cuts_.Apply(event, target);
   }
 }
 
@@ -168,82 +168,12 @@ void FullCluster::RestartAfter(int node, SimTime delay) {
   world_.At(delay, [this, node] { replica(node).Start(); });
 }
 
-void FullCluster::Cut(int from, int to, SimTime delay, SimTime duration) {
-  if (from == to) return;
-  const size_t link = static_cast<size_t>(from * network_.nodes() + to);
-  world_.At(delay, [this, from, to, link, duration] {
-    if (!faults_) return;
-    ++cuts_[link];
-    network_.SetLink(from, to, false);
-    world_.At(duration, [this, from, to, link] {
-      if (--cuts_[link] == 0) network_.SetLink(from, to, true);
-    });
-  });
-}
-
-void FullCluster::CutPair(int a, int b, SimTime duration) {
-  Cut(a, b, 0, duration);
-  Cut(b, a, 0, duration);
-}
-
-void FullCluster::Partition(const FaultEvent& event, int target) {
-  const int n = nodes();
-  const SimTime duration = event.duration;
-  const auto side = [&](int node) { return (event.param >> node & 1) != 0; };
-  const auto each_pair = [&](const auto& is_cut) {
-    for (int a = 1; a <= n; ++a) {
-      for (int b = a + 1; b <= n; ++b) {
-        if (is_cut(a, b)) CutPair(a, b, duration);
-      }
-    }
-  };
-  switch (event.kind) {
-    case FaultKind::kIsolate:
-      return each_pair([&](int a, int b) { return a == target || b == target; });
-    case FaultKind::kHalves:
-      return each_pair([&](int a, int b) { return side(a) != side(b); });
-    case FaultKind::kBridge:
-      return each_pair([&](int a, int b) { return side(a) != side(b) && a != target && b != target; });
-    case FaultKind::kRing:
-      return each_pair([&](int a, int b) { return b != a + 1 && !(a == 1 && b == n); });
-    case FaultKind::kOneWay:
-      return Cut(target, 1 + event.other % n, 0, duration);
-    case FaultKind::kMuted:
-      for (int m = 1; m <= n; ++m) Cut(target, m, 0, duration);
-      return;
-    case FaultKind::kDeafened:
-      for (int m = 1; m <= n; ++m) Cut(m, target, 0, duration);
-      return;
-    case FaultKind::kSwizzle:
-      // Cut one by one, healed in another order.
-      for (int m = 1; m <= n; ++m) {
-        const SimTime at = duration * m / (2 * n);
-        const SimTime healed = duration / 2 + random_.Between(0, duration / 2);
-        for (int other = 1; other <= n; ++other) {
-          Cut(m, other, at, std::max<SimTime>(healed - at, 1));
-          Cut(other, m, at, std::max<SimTime>(healed - at, 1));
-        }
-      }
-      return;
-    case FaultKind::kFlap: {
-      static constexpr int kTimes = 6;
-      const int other = 1 + event.other % n;
-      for (int i = 0; i < kTimes; ++i) {
-        Cut(target, other, i * duration / kTimes, duration / (2 * kTimes));
-        Cut(other, target, i * duration / kTimes, duration / (2 * kTimes));
-      }
-      return;
-    }
-    default:
-      return;
-  }
-}
-
 // --- In the end.
 
 void FullCluster::CheckLiveness() {
   world_.Trace("faults end");
   faults_ = false;
+  cuts_.End();
   shared_.faults = false;
   network_.EndMessageFaults();
   network_.Heal();

@@ -11,6 +11,7 @@
 
 #include "tests/sim/fault_schedule.h"
 #include "tests/sim/ledger.h"
+#include "tests/sim/link_cuts.h"
 #include "tests/sim/network.h"
 #include "tests/sim/profile.h"
 #include "tests/sim/world.h"
@@ -39,9 +40,6 @@ class FullCluster {
   int Leader();
   void Apply(const FaultEvent& event);
   void RestartAfter(int node, SimTime delay);
-  void Cut(int from, int to, SimTime delay, SimTime duration);
-  void CutPair(int a, int b, SimTime duration);
-  void Partition(const FaultEvent& event, int target);
   void Maintain(int node);
   void SendSnapshot(int from, int to, SnapshotInFlight snapshot, std::shared_ptr<TransferReport> report);
   void CheckLiveness();
@@ -53,7 +51,7 @@ class FullCluster {
   Random random_;
   FaultSchedule schedule_;
   Network network_;
-  std::vector<int> cuts_;  // How many faults hold a link down.
+  LinkCuts cuts_;
   bool faults_ = true;
   std::vector<std::unique_ptr<Replica>> replicas_;
   Clientele shared_;
