@@ -266,7 +266,7 @@ void Core::Impl::BecomeFollower(Term term, MemberId leader) {
     vote_ = kNobody;  // Only then: one vote per term (Raft §5.2).
   }
   if (KEEL_MUTANT(kSameTermStepDownClearsVote)) vote_ = kNobody;
-  role_ = FollowerRole{.leader = leader, .heard_at = ticks_, .verified = {}, .ignored_pre_vote = std::nullopt};
+  role_ = FollowerRole{.leader = leader, .heard_at = ticks_, .ignored_pre_vote = std::nullopt};
   ResetElectionTimer();
 }
 

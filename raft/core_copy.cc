@@ -32,7 +32,7 @@ void Core::Impl::AppendFingerprint(std::string* out) const {
   sink(IsSticky(), DiskIsSlow(), DiskIsStalled(), ticks_ < hurry_until_);
   sink(role_.index());
   if (const auto* follower = std::get_if<FollowerRole>(&role_)) {
-    sink(follower->leader, log_.last().term == term_ ? Index() : follower->verified);
+    sink(follower->leader);
     const bool is_fresh = follower->ignored_pre_vote.has_value() && ticks_ - follower->ignored_at <= 1;
     sink(is_fresh);
     if (is_fresh) {

@@ -83,8 +83,6 @@ void Core::Impl::HandleAppend(MemberId from, AppendRequest request) {
   }
   // The request vouches for no more than this; our log may go on with entries of a deposed leader.
   const Index verified = std::max(commit, request.prev.index + request.entries.size());
-  FollowerRole& role = std::get<FollowerRole>(role_);
-  role.verified = std::max(role.verified, verified);
   log_.CommitTo(
       std::max(commit, std::min(request.commit, KEEL_MUTANT(kCommitToLastIndex) ? log_.last().index : verified)));
   SendAppendResponse(from, {.rejected = false,
@@ -113,13 +111,11 @@ void Core::Impl::SendAppendResponse(MemberId to, const AppendResponse& response)
 
 void Core::Impl::HandleHeartbeat(MemberId from, const Heartbeat& heartbeat) {
   HeardFromLeader(from);
-  // The leader counts on what this member has acknowledged. Should it have forgotten some of that (a damaged last write
-  // is taken for one that was never finished), what stands there now may be what the lost entries had replaced. Entries
-  // of this term are the leader's own, and so is all before them; of others its appends must have said so.
-  const Index verified = log_.last().term == term_ ? log_.last().index : std::get<FollowerRole>(role_).verified;
+  // The entry is the leader's, and so are all before it (Log Matching, Raft §5.3). One that is not here is in a
+  // snapshot.
   if (!is_installing()) {
-    log_.CommitTo(KEEL_MUTANT(kCommitGoesBack) ? heartbeat.commit
-                                               : std::max(log_.commit(), std::min(heartbeat.commit, verified)));
+    const Index commit = heartbeat.commit.index;
+    log_.CommitTo(KEEL_MUTANT(kCommitGoesBack) ? commit : std::max(log_.commit(), commit));
   }
   if (!heartbeat.quiet) Send(from, HeartbeatResponse{.read_round = heartbeat.read_round});
 }

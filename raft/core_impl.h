@@ -160,6 +160,7 @@ class Core::Impl {
   void FailLeaderReads(LeaderRole& leader);
   // Everything there is to send now, once per Ready, so that whatever has queued travels together.
   void Flush(LeaderRole& leader);
+  EntryId CommitOf(const Progress& progress) const;
   void SendHeartbeat(LeaderRole& leader, MemberId to, Progress& progress);
   void SendAppends(LeaderRole& leader, MemberId to, Progress& progress);
   void SendCommit(MemberId to, Progress& progress);

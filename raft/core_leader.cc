@@ -159,10 +159,16 @@ void Core::Impl::ReassureCandidate(MemberId candidate) {
 
 void Core::Impl::SendHeartbeat(LeaderRole& leader, MemberId to, Progress& progress) {
   progress.round_sent = leader.reads.round();
-  // Beyond `match` the follower's log may differ from ours.
-  const Index commit = std::min(log_.commit(), progress.match());
-  progress.commit_sent = std::max(progress.commit_sent, commit);
+  const EntryId commit = CommitOf(progress);
+  progress.commit_sent = std::max(progress.commit_sent, commit.index);
   Send(to, Heartbeat{.commit = commit, .read_round = leader.reads.round()});
+}
+
+// What the follower may take for committed: beyond `match` its log may differ from ours.
+EntryId Core::Impl::CommitOf(const Progress& progress) const {
+  const Index index = std::min(log_.commit(), progress.match());
+  const std::optional<Term> term = log_.TermAt(index);
+  return term.has_value() && index > Index(0) ? EntryId(*term, index) : EntryId();
 }
 
 void Core::Impl::SendAppends(LeaderRole& leader, MemberId to, Progress& progress) {
@@ -189,9 +195,9 @@ void Core::Impl::SendAppends(LeaderRole& leader, MemberId to, Progress& progress
 // Followers apply, and answer their own clients, as soon as they learn of the commit. There is nothing to acknowledge:
 // if it is lost, the next heartbeat says it again.
 void Core::Impl::SendCommit(MemberId to, Progress& progress) {
-  const Index commit = std::min(log_.commit(), progress.match());
-  if (commit <= progress.commit_sent) return;
-  progress.commit_sent = commit;
+  const EntryId commit = CommitOf(progress);
+  if (commit.index <= progress.commit_sent) return;
+  progress.commit_sent = commit.index;
   Send(to, Heartbeat{.commit = commit, .quiet = true});
 }
 

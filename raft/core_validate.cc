@@ -49,15 +49,24 @@ absl::Status Core::Impl::ValidateFromLeader(const Message& message) const {
     return Refuse(message, "the term has another leader");
   }
   if (const auto* request = std::get_if<AppendRequest>(&message.body)) return ValidateAppend(message, *request);
+  if (const auto* heartbeat = std::get_if<Heartbeat>(&message.body)) {
+    const EntryId commit = heartbeat->commit;
+    if ((commit.index == Index(0)) != (commit.term == Term(0)) || commit.term > message.term) {
+      return Refuse(message, "a commit that cannot be");
+    }
+  }
   return absl::OkStatus();
 }
 
 // What a heartbeat commits its leader has seen this member acknowledge, in that term: it was durable here then, and
-// entries that match a leader's log are not cut in its term. (During an install nothing can be said: the log is about
-// to be replaced.)
+// entries that match a leader's log are not cut in its term. If it is gone, or something else stands there (a damaged
+// last write is taken for one that was never finished, and what it had replaced is back), the disk has lost it. During
+// an install nothing can be said: the log is about to be replaced.
 bool Core::Impl::ShowsDataLoss(const Message& message) const {
   const auto* heartbeat = std::get_if<Heartbeat>(&message.body);
-  return heartbeat != nullptr && message.term >= term_ && !is_installing() && heartbeat->commit > log_.last().index;
+  if (heartbeat == nullptr || message.term < term_ || is_installing()) return false;
+  const EntryId commit = heartbeat->commit;
+  return commit.index > log_.last().index || (commit.index > log_.base().index && !log_.Has(commit));
 }
 
 absl::Status Core::Impl::ValidateAppend(const Message& message, const AppendRequest& request) const {

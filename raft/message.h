@@ -33,7 +33,7 @@ struct AppendResponse {
   uint64_t read_round = 0;
 };
 struct Heartbeat {
-  Index commit;  // Never above what the follower is known to match.
+  EntryId commit;  // Of an entry that the follower has acknowledged in this term; none: zero.
   uint64_t read_round = 0;
   bool quiet = false;  // Only tells of the commit; wants no answer.
 };

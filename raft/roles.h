@@ -20,7 +20,6 @@ namespace keel::raft {
 struct FollowerRole {
   MemberId leader = kNobody;  // Of this term, as far as known.
   uint64_t heard_at = 0;      // Tick at which it was last heard of.
-  Index verified;             // Up to here the log is the leader's: its appends said so.
   // The newest pre-vote request that loyalty to the leader let go unanswered, and when it came.
   std::optional<Message> ignored_pre_vote;
   uint64_t ignored_at = 0;

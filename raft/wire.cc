@@ -48,7 +48,7 @@ struct BodyEncoder {
   }
   void operator()(const Heartbeat& body) const {
     auto* pb = out->mutable_heartbeat();
-    pb->set_commit(body.commit.value());
+    if (body.commit.index > Index(0)) EncodeId(body.commit, pb->mutable_commit());
     pb->set_read_round(body.read_round);
     pb->set_quiet(body.quiet);
   }
@@ -111,7 +111,7 @@ absl::StatusOr<MessageBody> DecodeBody(raftpb::Message&& in) {
                             .read_round = pb.read_round()};
     }
     case raftpb::Message::kHeartbeat:
-      return Heartbeat{.commit = Index(in.heartbeat().commit()),
+      return Heartbeat{.commit = DecodeId(in.heartbeat().commit()),
                        .read_round = in.heartbeat().read_round(),
                        .quiet = in.heartbeat().quiet()};
     case raftpb::Message::kHeartbeatResponse:

@@ -21,7 +21,7 @@ raft::Message HeartbeatTo(raft::MemberId from, raft::MemberId to, uint64_t round
   return {.from = from,
           .to = to,
           .term = raft::Term(3),
-          .body = raft::Heartbeat{.commit = raft::Index(1), .read_round = round}};
+          .body = raft::Heartbeat{.commit = {raft::Term(1), raft::Index(1)}, .read_round = round}};
 }
 
 uint64_t RoundOf(const raft::Message& message) { return std::get<raft::Heartbeat>(message.body).read_round; }

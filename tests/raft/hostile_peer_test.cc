@@ -123,8 +123,8 @@ class Hostile {
                               .hint = Id(),
                               .read_round = Number(1)};
       case 4:
-        // Above the log it proves a loss of data, after which nothing more would happen.
-        return Heartbeat{.commit = Index(random_.Below(status.last.index.value() + 1)),
+        // One of an entry that is not there proves a loss of data, after which nothing more would happen.
+        return Heartbeat{.commit = random_.Chance(0.5) ? status.last : EntryId(),
                          .read_round = random_.Next(),
                          .quiet = random_.Chance(0.3)};
       case 5:

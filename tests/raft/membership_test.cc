@@ -237,8 +237,8 @@ TEST(RaftMembershipTest, LeaderThatRemovesItselfLeadsUntilTheCommitWithoutCounti
   EXPECT_EQ(rig.core.status().commit, Index(2));
   EXPECT_EQ(rig.core.status().role, Role::kFollower);
   // Told of the commit, one of them takes over at once.
-  EXPECT_EQ(rig.Sent<Heartbeat>(2).back().commit, Index(2));
-  EXPECT_EQ(rig.Sent<Heartbeat>(3).back().commit, Index(2));
+  EXPECT_EQ(rig.Sent<Heartbeat>(2).back().commit.index, Index(2));
+  EXPECT_EQ(rig.Sent<Heartbeat>(3).back().commit.index, Index(2));
   EXPECT_EQ(rig.Sent<TimeoutNow>(2).size() + rig.Sent<TimeoutNow>(3).size(), 1u);
   // And it does not come back.
   rig.Clear();
@@ -279,7 +279,7 @@ TEST(RaftMembershipTest, RemovedMemberIsToldOfItsRemoval) {
   rig.Clear();
   rig.Ack(2, 2);
   ASSERT_FALSE(rig.Sent<Heartbeat>(3).empty());
-  EXPECT_EQ(rig.Sent<Heartbeat>(3).back().commit, Index(2));
+  EXPECT_EQ(rig.Sent<Heartbeat>(3).back().commit.index, Index(2));
   // Not for ever.
   const uint64_t term = rig.core.status().term.value();
   for (int tick = 0; tick < 2 * kElectionTicks; ++tick) {

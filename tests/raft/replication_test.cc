@@ -376,8 +376,8 @@ TEST(RaftReplicationTest, HeartbeatNeverCommitsAboveMatch) {
   rig.Clear();
   rig.Tick();
   ASSERT_FALSE(rig.Sent<Heartbeat>(2).empty());
-  EXPECT_EQ(rig.Sent<Heartbeat>(2)[0].commit, Index(0));
-  EXPECT_EQ(rig.Sent<Heartbeat>(3)[0].commit, Index(4));
+  EXPECT_EQ(rig.Sent<Heartbeat>(2)[0].commit.index, Index(0));
+  EXPECT_EQ(rig.Sent<Heartbeat>(3)[0].commit.index, Index(4));
 }
 
 // Followers answer their own clients when they apply; they must not wait for a heartbeat to learn of a commit.
@@ -390,14 +390,14 @@ TEST(RaftReplicationTest, CommitIsToldAtOnce) {
   rig.Clear();
   rig.Ack(2, 2);
   ASSERT_EQ(rig.Sent<Heartbeat>(2).size(), 1u);
-  EXPECT_EQ(rig.Sent<Heartbeat>(2)[0].commit, Index(2));
+  EXPECT_EQ(rig.Sent<Heartbeat>(2)[0].commit.index, Index(2));
   // It is news, not a question: an answer to every commit would double the messages of a quiet group.
   EXPECT_TRUE(rig.Sent<Heartbeat>(2)[0].quiet);
   // The other has not shown that it holds the entry; it is told when it does.
   EXPECT_TRUE(rig.Sent<Heartbeat>(3).empty());
   rig.Ack(3, 2);
   ASSERT_EQ(rig.Sent<Heartbeat>(3).size(), 1u);
-  EXPECT_EQ(rig.Sent<Heartbeat>(3)[0].commit, Index(2));
+  EXPECT_EQ(rig.Sent<Heartbeat>(3)[0].commit.index, Index(2));
 }
 
 TEST(RaftReplicationTest, QuietHeartbeatMovesTheCommitWithoutAnAnswer) {
@@ -405,7 +405,7 @@ TEST(RaftReplicationTest, QuietHeartbeatMovesTheCommitWithoutAnAnswer) {
   ASSERT_TRUE(rig.Receive(2, 1, AppendRequest{.prev = {}, .entries = Entries(1, {1})}).ok());
   rig.Sync();
   rig.Clear();
-  ASSERT_TRUE(rig.Receive(2, 1, Heartbeat{.commit = Index(1), .quiet = true}).ok());
+  ASSERT_TRUE(rig.Receive(2, 1, Heartbeat{.commit = {Term(1), Index(1)}, .quiet = true}).ok());
   EXPECT_EQ(rig.core.status().commit, Index(1));
   EXPECT_TRUE(rig.Sent<HeartbeatResponse>(2).empty());
 }
@@ -429,7 +429,7 @@ TEST(RaftReplicationTest, CommitIndexAloneIsNotWorthASync) {
   ASSERT_TRUE(rig.Receive(2, 1, Append(0, 0, Entries(1, {1, 1}))).ok());
   rig.Sync();
   rig.Clear();
-  ASSERT_TRUE(rig.Receive(2, 1, Heartbeat{.commit = Index(2), .read_round = 0}).ok());
+  ASSERT_TRUE(rig.Receive(2, 1, Heartbeat{.commit = {Term(1), Index(2)}, .read_round = 0}).ok());
   EXPECT_EQ(rig.core.status().commit, Index(2));
   EXPECT_TRUE(rig.appends.empty());
   ASSERT_TRUE(rig.Receive(2, 1, Append(1, 2, Entries(3, {1}))).ok());

@@ -200,7 +200,7 @@ TEST(RaftSnapshotTest, AcknowledgementsOfUnwrittenEntriesDieWithThem) {
 
 TEST(RaftSnapshotTest, WhatHasLeftMemoryIsAppliedFromTheLog) {
   Rig rig(RigOptions(), Truncated());
-  ASSERT_TRUE(rig.Receive(2, 1, Heartbeat{.commit = Index(14), .read_round = 0}).ok());
+  ASSERT_TRUE(rig.Receive(2, 1, Heartbeat{.commit = {Term(1), Index(14)}, .read_round = 0}).ok());
   ASSERT_FALSE(rig.applies.empty());
   EXPECT_EQ(rig.applies[0].first, Index(13));
   EXPECT_EQ(rig.applies[0].last, Index(14));

@@ -35,7 +35,7 @@ std::vector<Message> EveryKind() {
       With(AppendRequest{}),
       With(AppendResponse{.rejected = false, .index = Index(44), .hint = {}, .read_round = 3}),
       With(AppendResponse{.rejected = true, .index = Index(44), .hint = {Term(5), Index(30)}, .read_round = 0}),
-      With(Heartbeat{.commit = Index(44), .read_round = 9}),
+      With(Heartbeat{.commit = {Term(3), Index(44)}, .read_round = 9}),
       With(HeartbeatResponse{.read_round = 9}),
       With(ReadIndexRequest{.id = ReadId(~0ull)}),
       With(ReadIndexResponse{.id = ReadId(~0ull), .index = Index(44)}),

@@ -35,7 +35,7 @@ struct BodyText {
     return text;
   }
   std::string operator()(const Heartbeat& m) const {
-    std::string text = absl::StrCat("Heartbeat commit=", Text(m.commit), m.quiet ? " quiet" : "");
+    std::string text = absl::StrCat("Heartbeat commit=", Text(m.commit.index), m.quiet ? " quiet" : "");
     if (m.read_round > 0) absl::StrAppend(&text, " round=", m.read_round);
     return text;
   }

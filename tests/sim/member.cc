@@ -37,7 +37,8 @@ std::string Describe(const raft::MessageBody& body) {
   if (const auto* vote = std::get_if<raft::VoteResponse>(&body)) {
     return absl::StrCat(vote->pre_vote ? " pre-vote" : "", vote->granted ? " granted" : " refused");
   }
-  if (const auto* beat = std::get_if<raft::Heartbeat>(&body)) return absl::StrCat(" commit ", beat->commit.value());
+  if (const auto* beat = std::get_if<raft::Heartbeat>(&body))
+    return absl::StrCat(" commit ", beat->commit.index.value());
   return "";
 }
 
