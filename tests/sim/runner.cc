@@ -130,6 +130,12 @@ void PrintCounts(const char* title, const Counts& counts, std::string* out) {
   if (column % 2 != 0) absl::StrAppend(out, "\n");
 }
 
+uint64_t Sum(const Counts& counts) {
+  uint64_t sum = 0;
+  for (const auto& [name, count] : counts) sum += count;
+  return sum;
+}
+
 }  // namespace
 
 Summary RunSeeds(const RunnerOptions& options) {
@@ -172,12 +178,16 @@ std::string FailureLine(const std::string& profile, const Failure& failure, Brok
 }
 
 std::string Report(const std::string& profile, const Summary& summary) {
-  std::string out = absl::StrFormat("profile %s: %d seeds in %.1f s, %.0f seeds per minute\n", profile, summary.seeds,
-                                    summary.seconds, summary.seeds_per_minute());
-  PrintCounts("done", summary.ledger.totals, &out);
-  PrintCounts("faults injected", summary.ledger.faults, &out);
-  PrintCounts("comparisons made", summary.ledger.checks, &out);
-  PrintCounts("reached", summary.ledger.marks, &out);
+  const Ledger& ledger = summary.ledger;
+  const auto events = ledger.totals.find("events");
+  std::string out = absl::StrFormat(
+      "profile %s: %d seeds in %.1f s, %.0f seeds per minute; %d events, %d faults injected, %d comparisons made\n",
+      profile, summary.seeds, summary.seconds, summary.seeds_per_minute(),
+      events == ledger.totals.end() ? 0 : events->second, Sum(ledger.faults), Sum(ledger.checks));
+  PrintCounts("done", ledger.totals, &out);
+  PrintCounts("faults injected", ledger.faults, &out);
+  PrintCounts("comparisons made", ledger.checks, &out);
+  PrintCounts("reached", ledger.marks, &out);
   return out;
 }
 

@@ -95,9 +95,10 @@ std::optional<Scenario> ReadScenario(const std::string& path) {
 }
 
 int RunManySeeds(Flags flags, BrokenRule broken) {
+  static constexpr double kFreshMinutes = 1.25;
   if (flags.fresh && flags.minutes == 0) {
     const char* const minutes = std::getenv("KEEL_SIM_MINUTES");
-    flags.minutes = minutes != nullptr ? std::atof(minutes) : 1;
+    flags.minutes = minutes != nullptr ? std::atof(minutes) : kFreshMinutes;
     if (flags.minutes <= 0) {
       std::fprintf(stderr, "keel-sim: KEEL_SIM_MINUTES=%s is no time to run for\n", minutes);
       return 2;
@@ -145,7 +146,7 @@ int Main(int argc, char** argv) {
   app.add_option("--seeds", flags.seeds, "how many seeds")->capture_default_str();
   app.add_option("--minutes", flags.minutes, "instead: as many as fit in that time; also bounds --minimise");
   app.add_flag("--fresh", flags.fresh,
-               "begin with a seed that nobody has seen; for a minute, unless --minutes says otherwise");
+               "begin with a seed that nobody has seen; for a minute and a quarter, unless --minutes says otherwise");
   app.add_option("--jobs", flags.jobs, "processes")
       ->capture_default_str()
       ->envname("KEEL_SIM_JOBS")
