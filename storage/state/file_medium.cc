@@ -193,6 +193,7 @@ class FileMediumImpl final : public StateMedium {
     return absl::InternalError(absl::StrCat("state: cannot move ", from, " to ", to, ": ", std::strerror(errno)));
   }
   absl::Status Sync(const std::string& dir) override { return SyncDirAndFiles(dir); }
+  absl::Status SyncNames(const std::string& dir) override { return SyncDir(dir); }
   absl::Status Remove(const std::string& dir) override {
     std::error_code error;
     fs::remove_all(dir, error);

@@ -54,8 +54,10 @@ class StateMedium {
 
   virtual bool Exists(const std::string& path) = 0;
   virtual absl::Status Move(const std::string& from, const std::string& to) = 0;
-  // Everything in `dir` is durable.
+  // Makes everything in `dir` durable. REQUIRES: nobody changes it meanwhile.
   virtual absl::Status Sync(const std::string& dir) = 0;
+  // Makes the names in `dir` durable, which may be that of an open engine: what its files hold is the engine's to sync.
+  virtual absl::Status SyncNames(const std::string& dir) = 0;
   // With everything in it.
   virtual absl::Status Remove(const std::string& dir) = 0;
 };

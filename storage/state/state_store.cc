@@ -253,7 +253,8 @@ absl::Status StateStoreImpl::Install(const std::string& dir) {
   KEEL_RETURN_IF_ERROR(medium_->Move(dir, target));
   absl::StatusOr<std::shared_ptr<Generation>> next = Generation::Open(target, medium_, options_, signal_);
   absl::Status status = next.status();
-  if (status.ok()) status = medium_->Sync(target);
+  // The engine is at work in there already, and removes files as it compacts what it found.
+  if (status.ok()) status = medium_->SyncNames(target);
   if (status.ok()) status = dir_->Switch();
   if (!status.ok()) {
     // As before the call: the old state counts, and the directory is back for whoever wants to look at it.

@@ -239,6 +239,33 @@ TEST_F(DurabilityTest, InstallReplacesTheStateAndViewsKeepTheOldOne) {
   EXPECT_THAT(Pairs(Range(RangeOf(kFromKey, kFromKey))), ElementsAre("new=x", "shared=sent9"));
 }
 
+// As soon as the new state is open, RocksDB compacts what it finds there and removes files, while their durability is
+// being seen to.
+TEST_F(DurabilityTest, AnInstallOutlivesTheCompactionOfWhatItInstalls) {
+  for (uint64_t round = 1; round <= 5; ++round) {
+    TempDir sender_dir;
+    StateOptions options = Options();
+    options.dir = sender_dir.path() + "/state";
+    auto sender = StateStore::Open(options);
+    ASSERT_TRUE(sender.ok());
+    for (uint64_t index = 1; index <= 4; ++index) {
+      ApplyBatch batch = (*sender)->BeginBatch();
+      batch.BeginEntry({.index = 4 * round + index, .term = 3});
+      ASSERT_TRUE(batch.Put(PutOf("k", absl::StrCat(index)), nullptr).ok());
+      batch.EndEntry();
+      ASSERT_TRUE(batch.Commit().ok());
+      // One file each; the last is written by the checkpoint, and is the one too many.
+      if (index == 4) break;
+      ASSERT_TRUE((*sender)->Flush().ok());
+    }
+    const std::string snapshot = dir_.path() + "/incoming";
+    ASSERT_TRUE((*sender)->Checkpoint(snapshot).ok());
+    const absl::Status installed = store_->Install(snapshot);
+    ASSERT_TRUE(installed.ok()) << "round " << round << ": " << installed;
+    EXPECT_THAT(Pairs(Range(RangeOf(kFromKey, kFromKey))), ElementsAre("k=4"));
+  }
+}
+
 TEST_F(DurabilityTest, AFailedInstallLeavesEverythingAsItWas) {
   Put("k", "1");
   std::string nothing = dir_.path() + "/nothing";
