@@ -30,6 +30,9 @@ struct Config {
   std::vector<Url> listen_client_urls;
   std::vector<Url> advertise_client_urls;
   std::vector<Url> listen_metrics_urls;  // Beside the client URLs; for probes and scrapers.
+  // See HttpAccess.
+  std::vector<std::string> cors = {"*"};
+  std::vector<std::string> host_whitelist = {"*"};
   std::vector<Url> listen_peer_urls;
   std::vector<Url> initial_advertise_peer_urls;
   std::vector<InitialMember> initial_cluster;

@@ -360,7 +360,8 @@ class ServerImpl final : public Server {
     unlimited.SetMaxReceiveMessageSize(-1);
     unlimited.SetMaxSendMessageSize(-1);
     gateway_ = Gateway::Create({.channel = grpc_->InProcessChannel(unlimited)});
-    http_ = HttpHandler::Create(&member_, HttpScope::kClient, gateway_.get());
+    http_ = HttpHandler::Create(&member_, HttpScope::kClient, gateway_.get(),
+                                {.origins = config_.cors, .hosts = config_.host_whitelist});
     listener_->Start(http_.get());
     metrics_http_ = HttpHandler::Create(&member_, HttpScope::kMetrics);
     metrics_listener_->Start(metrics_http_.get());

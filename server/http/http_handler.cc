@@ -1,5 +1,9 @@
 #include "server/http/http_handler.h"
 
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/version.h"
 #include "server/http/health.h"
@@ -28,10 +32,44 @@ HttpResponse MethodNotAllowed() {
   return response;
 }
 
-// Every response of the client port tells browsers that they may read it.
-HttpResponse WithCors(HttpResponse response) {
+// The member's name as a client writes it, without the port.
+absl::string_view HostNameOf(absl::string_view host) {
+  if (absl::StartsWith(host, "[")) return host.substr(0, host.find(']') + 1);
+  return host.substr(0, host.find(':'));
+}
+
+std::string HeaderOf(const HttpRequest& request, absl::string_view name) {
+  for (const auto& [key, value] : request.headers) {
+    if (absl::EqualsIgnoreCase(key, name)) return value;
+  }
+  return "";
+}
+
+class AccessRules {
+ public:
+  explicit AccessRules(HttpAccess access) : access_(std::move(access)) {}
+
+  bool AdmitsHost(absl::string_view host) const { return Admits(access_.hosts, HostNameOf(host)); }
+  // What browsers are told whose pages may read the answer; empty: they are told nothing, and so let nobody.
+  std::string AllowedOrigin(const HttpRequest& request) const {
+    if (Admits(access_.origins, "*")) return "*";
+    const std::string origin = HeaderOf(request, "Origin");
+    return Admits(access_.origins, origin) ? origin : "";
+  }
+
+ private:
+  static bool Admits(const std::vector<std::string>& list, absl::string_view who) {
+    if (list.empty()) return true;
+    return std::any_of(list.begin(), list.end(), [&](const std::string& each) { return each == "*" || each == who; });
+  }
+
+  const HttpAccess access_;
+};
+
+HttpResponse WithCors(HttpResponse response, const std::string& origin) {
+  if (origin.empty()) return response;
   response.headers.emplace_back("Access-Control-Allow-Methods", "POST, GET, OPTIONS, PUT, DELETE");
-  response.headers.emplace_back("Access-Control-Allow-Origin", "*");
+  response.headers.emplace_back("Access-Control-Allow-Origin", origin);
   response.headers.emplace_back("Access-Control-Allow-Headers", "accept, content-type, authorization");
   return response;
 }
@@ -40,14 +78,20 @@ using Done = absl::AnyInvocable<void(HttpResponse)>;
 
 class HttpHandlerImpl final : public HttpHandler {
  public:
-  HttpHandlerImpl(const Member* member, HttpScope scope, HttpHandler* gateway)
-      : member_(*member), scope_(scope), gateway_(gateway), health_(member) {}
+  HttpHandlerImpl(const Member* member, HttpScope scope, HttpHandler* gateway, HttpAccess access)
+      : member_(*member), scope_(scope), gateway_(gateway), access_(std::move(access)), health_(member) {}
 
   void Handle(HttpRequest request, Done done) override {
     if (scope_ == HttpScope::kClient) {
-      HandleForClients(std::move(request), [done = std::move(done)](HttpResponse response) mutable {
-        done(WithCors(std::move(response)));
-      });
+      if (const std::string host = HeaderOf(request, "Host"); !access_.AdmitsHost(host)) {
+        return done(ErrorText(421, absl::StrCat("this member is not known as '", host,
+                                                "'; name it in --host-whitelist, or ask under a name that is there")));
+      }
+      std::string origin = access_.AllowedOrigin(request);
+      HandleForClients(std::move(request),
+                       [done = std::move(done), origin = std::move(origin)](HttpResponse response) mutable {
+                         done(WithCors(std::move(response), origin));
+                       });
     } else if (!HandleForMetrics(request, &done)) {
       done(NotFound());
     }
@@ -141,13 +185,15 @@ class HttpHandlerImpl final : public HttpHandler {
   const Member& member_;
   const HttpScope scope_;
   HttpHandler* const gateway_;
+  const AccessRules access_;
   HealthChecks health_;
 };
 
 }  // namespace
 
-std::unique_ptr<HttpHandler> HttpHandler::Create(const Member* member, HttpScope scope, HttpHandler* gateway) {
-  return std::make_unique<HttpHandlerImpl>(member, scope, gateway);
+std::unique_ptr<HttpHandler> HttpHandler::Create(const Member* member, HttpScope scope, HttpHandler* gateway,
+                                                 HttpAccess access) {
+  return std::make_unique<HttpHandlerImpl>(member, scope, gateway, std::move(access));
 }
 
 }  // namespace keel::server

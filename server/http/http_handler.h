@@ -51,6 +51,13 @@ struct HttpResponse {
   std::shared_ptr<HttpStream> rest;  // Instead of a body.
 };
 
+// Whom the client port's plain HTTP side lets in; "*" among them, or none at all: everybody.
+struct HttpAccess {
+  std::vector<std::string> origins = {"*"};  // Of pages whose scripts may read answers: "https://host:port".
+  // Names in the Host header: a page that makes its own name resolve to this member gets nowhere (DNS rebinding).
+  std::vector<std::string> hosts = {"*"};
+};
+
 enum class HttpScope {
   kClient,   // Everything, with the headers that let browsers in.
   kMetrics,  // /health, /livez, /readyz and /metrics only: what probes and scrapers need.
@@ -68,7 +75,7 @@ class HttpHandler {
  public:
   // `gateway` answers what IsGatewayPath on the client port; null: there is nothing there. Both outlive the handler.
   static std::unique_ptr<HttpHandler> Create(const Member* member, HttpScope scope = HttpScope::kClient,
-                                             HttpHandler* gateway = nullptr);
+                                             HttpHandler* gateway = nullptr, HttpAccess access = {});
   virtual ~HttpHandler() = default;
   // `done` is called once, on any thread.
   virtual void Handle(HttpRequest request, absl::AnyInvocable<void(HttpResponse)> done) = 0;

@@ -103,6 +103,41 @@ TEST_F(Contract, B122_OnePortSpeaksGrpcJsonAndPlainHttp) {
   EXPECT_EQ(watch.NextMessage().events(0).kv().value(), "v");
 }
 
+class GuardedContract : public Contract {
+ protected:
+  GuardedContract() : Contract({"--cors=http://pages.example:80", "--host-whitelist=keel,localhost"}) {}
+};
+
+// Of the port as rpc.md section 5.5 and operations.md section 2 have it; these have no number.
+TEST_F(GuardedContract, PagesOfOtherOriginsMayNotReadAnswers) {
+  HttpClient client = Http(server().endpoint());
+  const auto allowed = [&](const std::string& method, const HttpClient::Headers& headers) {
+    const server::Answer answer = client.Call(method, "/version", "", headers);
+    EXPECT_EQ(answer.status, 200u);
+    return std::string(answer.headers["Access-Control-Allow-Origin"]);
+  };
+  for (const char* method : {"GET", "OPTIONS"}) {
+    EXPECT_EQ(allowed(method, {{"Origin", "http://pages.example:80"}}), "http://pages.example:80");
+    EXPECT_EQ(allowed(method, {{"Origin", "http://elsewhere.example:80"}}), "");
+    EXPECT_EQ(allowed(method, {}), "");
+  }
+}
+
+TEST_F(GuardedContract, RequestsForOtherNamesAreMisdirected) {
+  HttpClient client = Http(server().endpoint());
+  const auto status = [&](const std::string& host) {
+    return client.Call("GET", "/version", "", {{"Host", host}}).status;
+  };
+  EXPECT_EQ(status("keel"), 200u);
+  EXPECT_EQ(status("keel:2379"), 200u);
+  EXPECT_EQ(status("localhost:1"), 200u);
+  EXPECT_EQ(status("evil.example"), 421u);
+  EXPECT_EQ(status("evil.example:2379"), 421u);
+  EXPECT_EQ(status("notkeel"), 421u);
+  EXPECT_EQ(client.Call("POST", "/v3/kv/range", "{}", {{"Host", "evil.example"}}).status, 421u);
+  Put("a");  // Meant for pages only.
+}
+
 class FewStreamsContract : public Contract {
  protected:
   FewStreamsContract() : Contract({"--max-concurrent-streams=3"}) {}

@@ -59,7 +59,10 @@ class HttpClient {
     request.target(path);
     request.version(11);
     request.set("Host", "keel");
-    for (const auto& [name, value] : headers) request.insert(name, value);
+    for (const auto& [name, value] : headers) {
+      if (name == "Host") request.erase(name);
+      request.insert(name, value);
+    }
     request.body() = body;
     request.prepare_payload();
     boost::system::error_code error;

@@ -74,6 +74,8 @@ TEST(FlagsTest, WhatIsNotTheSyntaxOfFlagsIsTold) {
       {{"--initial-cluster-state=old"}, "invalid value \"old\" for -initial-cluster-state"},
       {{"--max-concurrent-streams=4294967296"}, "value out of range"},
       {{"--max-request-bytes=-1"}, "value out of range"},
+      {{"--cors=https://a.example/page"}, "'https://a.example/page' is no origin"},
+      {{"--cors=*,a.example"}, "'a.example' is no origin"},
   };
   for (const Case& c : kCases) {
     SCOPED_TRACE(c.args.front());
@@ -109,8 +111,8 @@ TEST(FlagsTest, WhatCannotBeDoneIsRefusedRatherThanIgnored) {
 }
 
 TEST(FlagsTest, ARefusedFlagAtItsDefaultIsFine) {
-  const auto line = ParseCommandLine(
-      {"--client-cert-auth=false", "--auth-token=simple", "--pre-vote", "--cors=*", "--cert-file=", "--vv"}, {});
+  const auto line =
+      ParseCommandLine({"--client-cert-auth=false", "--auth-token=simple", "--pre-vote", "--cert-file=", "--vv"}, {});
   ASSERT_TRUE(line.ok()) << line.status();
   EXPECT_THAT(line->warnings, IsEmpty());
 }
@@ -185,6 +187,8 @@ TEST(FlagTableTest, TheDefaultsShownAreTheDefaults) {
     EXPECT_EQ(config.log_format, untouched.log_format);
     EXPECT_EQ(config.log_outputs, untouched.log_outputs);
     EXPECT_EQ(config.metrics, untouched.metrics);
+    EXPECT_EQ(config.cors, untouched.cors);
+    EXPECT_EQ(config.host_whitelist, untouched.host_whitelist);
   }
 }
 

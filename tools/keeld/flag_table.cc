@@ -62,6 +62,27 @@ absl::Status SetUrls(std::string_view text, Config* config) {
   return absl::OkStatus();
 }
 
+template <std::vector<std::string> Config::*field>
+absl::Status SetNames(std::string_view text, Config* config) {
+  config->*field = absl::StrSplit(ToAbsl(text), ',', absl::SkipEmpty());
+  return absl::OkStatus();
+}
+
+// A path or a missing scheme would make it match no page at all.
+absl::Status SetOrigins(std::string_view text, Config* config) {
+  const std::vector<std::string> origins = absl::StrSplit(ToAbsl(text), ',', absl::SkipEmpty());
+  for (const std::string& origin : origins) {
+    const size_t scheme = origin.find("://");
+    const bool is_origin = scheme != std::string::npos && scheme > 0 && scheme + 3 < origin.size() &&
+                           origin.find_first_of("/ *?#", scheme + 3) == std::string::npos;
+    if (origin != "*" && !is_origin) {
+      return Bad(absl::StrCat("'", origin, "' is no origin; write it as https://host or https://host:port"));
+    }
+  }
+  config->cors = origins;
+  return absl::OkStatus();
+}
+
 absl::Status SetInitialCluster(std::string_view text, Config* config) {
   auto members = server::ParseInitialCluster(text);
   if (!members.ok()) return members.status();
@@ -205,6 +226,14 @@ constexpr Flag kFlags[] = {
     {.name = "listen-metrics-urls",
      .help = "Further URLs that serve only /metrics and the health checks.",
      .set = SetUrls<&Config::listen_metrics_urls>},
+    {.name = "cors",
+     .default_text = "*",
+     .help = "Comma-separated origins whose pages may read answers of the HTTP side; *: all.",
+     .set = SetOrigins},
+    {.name = "host-whitelist",
+     .default_text = "*",
+     .help = "Comma-separated names under which HTTP requests may ask for this member; *: all.",
+     .set = SetNames<&Config::host_whitelist>},
     {.name = "listen-peer-urls",
      .default_text = "http://localhost:2380",
      .help = "URLs to listen on for the other members.",
@@ -356,8 +385,6 @@ constexpr Flag kFlags[] = {
      .default_text = "false",
      .refusal = "Keel never acknowledges what is not on disk"},
     {.name = "listen-client-http-urls", .refusal = kNoSplit},
-    {.name = "cors", .default_text = "*", .refusal = kNotYet},
-    {.name = "host-whitelist", .default_text = "*", .refusal = kNotYet},
     {.name = "socket-reuse-port", .kind = kBool, .default_text = "false", .refusal = kNotYet},
     {.name = "discovery-srv", .refusal = kNoDiscovery},
     {.name = "discovery-srv-name", .refusal = kNoDiscovery},
