@@ -59,9 +59,14 @@ class MaintenanceImpl final : public Maintenance {
 
   absl::Status Turn(bool* more) {
     if (store_.compacted_physically() < store_.compact_revision()) {
+      const absl::Time begin = clock_.Now();
+      if (!compacting_since_) compacting_since_ = begin;
       const absl::StatusOr<bool> step = store_.CompactStep(options_.revisions_per_step);
       if (!step.ok()) return step.status();
       *more = *step;
+      const absl::Time end = clock_.Now();
+      options_.compacted(end - begin, *more ? std::nullopt : std::optional(end - *compacting_since_));
+      if (!*more) compacting_since_.reset();
     }
     const absl::StatusOr<bool> step = store_.CheckpointIndexStep();
     if (!step.ok()) return step.status();
@@ -133,7 +138,8 @@ class MaintenanceImpl final : public Maintenance {
 
   // The thread's own.
   AutoCompactor auto_compactor_;
-  absl::Time last_flush_;  // Or when there last was nothing to flush.
+  std::optional<absl::Time> compacting_since_;  // The first step of the removal that is under way.
+  absl::Time last_flush_;                       // Or when there last was nothing to flush.
   const std::shared_ptr<Proposed> proposed_ = std::make_shared<Proposed>();
 
   absl::Mutex mu_;

@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
@@ -33,6 +34,9 @@ class Maintenance {
     absl::Duration poll_interval = absl::Milliseconds(100);
     absl::Duration request_timeout = absl::Seconds(7);
     std::function<void(absl::Duration took)> saved = [](absl::Duration) {};  // The state was made durable.
+    // One step of removing compacted history; `ended`: that was the last one, and all of it took so long.
+    std::function<void(absl::Duration took, std::optional<absl::Duration> ended)> compacted =
+        [](absl::Duration, std::optional<absl::Duration>) {};
   };
 
   // Starts the thread. Everything passed outlives it. `on_fatal` gets the error of a failed write, on that thread; it

@@ -79,6 +79,7 @@ struct ProcessFacts {
   double virtual_bytes = 0;
   double open_fds = 0;
   double max_fds = 0;
+  double max_virtual_bytes = 0;
 };
 
 ProcessFacts ReadProcessFacts() {
@@ -102,6 +103,7 @@ ProcessFacts ReadProcessFacts() {
   }
   rlimit limit{};
   if (getrlimit(RLIMIT_NOFILE, &limit) == 0) facts.max_fds = static_cast<double>(limit.rlim_cur);
+  if (getrlimit(RLIMIT_AS, &limit) == 0) facts.max_virtual_bytes = static_cast<double>(limit.rlim_cur);
   return facts;
 }
 
@@ -134,12 +136,11 @@ class MetricsImpl final : public Metrics {
                       "Seconds that writing a group of applied entries to the state took.", Exponential(0.001, 14));
     save_seconds_ = &AddHistogram("etcd_debugging_snap_save_total_duration_seconds",
                                   "Seconds that making the state durable took.", Exponential(0.001, 14));
-    puts_ = &AddCounter("etcd_mvcc_put_total", "Puts applied.");
-    deletes_ = &AddCounter("etcd_mvcc_delete_total", "Deletions applied.");
-    ranges_ = &AddCounter("etcd_mvcc_range_total", "Ranges read.");
-    txns_ = &AddCounter("etcd_mvcc_txn_total", "Transactions applied.");
+    AddOperationCounters();
+    AddOccasionalTimes(detail);
     leases_granted_ = &AddCounter("etcd_debugging_lease_granted_total", "Leases granted.");
     leases_revoked_ = &AddCounter("etcd_debugging_lease_revoked_total", "Leases revoked or expired.");
+    leases_expired_ = &AddCounter("etcd_debugging_server_lease_expired_total", "Leases whose time was up.");
     slow_applies_ = &AddCounter("etcd_server_slow_apply_total", "Commands that took more than 100 ms to apply.");
     leader_changes_ = &AddCounter("etcd_server_leader_changes_seen_total", "Leader changes seen.");
     health_ok_ = &AddCounter("etcd_server_health_success", "Successful health checks.");
@@ -156,6 +157,7 @@ class MetricsImpl final : public Metrics {
     const Rpc* rpc = FindRpc(service, method);
     if (kind == RpcKind::kUnary) in_progress_.fetch_add(1, std::memory_order_relaxed);
     if (rpc == nullptr) return;
+    if (rpc->in_flight != nullptr) rpc->in_flight->Increment();
     rpc->started->Increment();
     // Their one request is not told as a message.
     if (kind == RpcKind::kServerStream) rpc->received->Increment();
@@ -186,12 +188,21 @@ class MetricsImpl final : public Metrics {
 
   void Committed(const OperationCounts& operations, absl::Duration took) override {
     commit_seconds_->Observe(absl::ToDoubleSeconds(took));
-    puts_->Increment(static_cast<double>(operations.puts));
-    deletes_->Increment(static_cast<double>(operations.deletes));
-    ranges_->Increment(static_cast<double>(operations.ranges));
-    txns_->Increment(static_cast<double>(operations.txns));
+    puts_.Increment(operations.puts);
+    deletes_.Increment(operations.deletes);
+    ranges_.Increment(operations.ranges);
+    txns_.Increment(operations.txns);
+    put_bytes_->Increment(static_cast<double>(operations.put_bytes));
+    leases_expired_->Increment(static_cast<double>(operations.leases_expired));
     leases_granted_->Increment(static_cast<double>(operations.leases_granted));
     leases_revoked_->Increment(static_cast<double>(operations.leases_revoked));
+  }
+
+  void HistoryRemoved(absl::Duration took, std::optional<absl::Duration> ended) override {
+    compaction_step_->Observe(absl::ToDoubleMilliseconds(took));
+    if (!ended) return;
+    compaction_whole_->Observe(absl::ToDoubleMilliseconds(*ended));
+    compaction_last_->Set(NowSeconds());
   }
 
   void StateSaved(absl::Duration took) override { save_seconds_->Observe(absl::ToDoubleSeconds(took)); }
@@ -207,8 +218,13 @@ class MetricsImpl final : public Metrics {
     if (rpc == nullptr) return;
     const auto index = static_cast<size_t>(code);
     rpc->handled[index < kCodeNames.size() ? index : 2]->Increment();
+    if (rpc->in_flight != nullptr) rpc->in_flight->Decrement();
+    if (rpc->occasional != nullptr && code == absl::StatusCode::kOk) {
+      rpc->occasional->Observe(absl::ToDoubleSeconds(took));
+    }
     if (kind != RpcKind::kUnary) return;
-    if (code == absl::StatusCode::kOk && method == "Range") ranges_->Increment();
+    if (rpc->requests[0] != nullptr) rpc->requests[code == absl::StatusCode::kOk]->Observe(absl::ToDoubleSeconds(took));
+    if (code == absl::StatusCode::kOk && method == "Range") ranges_.Increment(1);
     if (rpc->seconds != nullptr) rpc->seconds->Observe(absl::ToDoubleSeconds(took));
     if (IsFailedProposal(service, method, code)) proposals_failed_->Increment();
   }
@@ -263,6 +279,7 @@ class MetricsImpl final : public Metrics {
     ReadProcess();
     std::ostringstream out;
     prometheus::TextSerializer().Serialize(out, registry_.Collect());
+    scrapes_->Increment();  // From the next one on it has been handled.
     return out.str();
   }
 
@@ -271,7 +288,11 @@ class MetricsImpl final : public Metrics {
     Counter* started = nullptr;
     Counter* received = nullptr;
     Counter* sent = nullptr;
-    Histogram* seconds = nullptr;  // Extensive only: it costs a lock.
+    Histogram* seconds = nullptr;          // Extensive only: it costs a lock.
+    std::array<Histogram*, 2> requests{};  // The same by outcome, under another name.
+    // Of what is called now and then, and takes its time.
+    Histogram* occasional = nullptr;
+    Gauge* in_flight = nullptr;
     std::array<Counter*, 17> handled{};
   };
 
@@ -310,6 +331,60 @@ class MetricsImpl final : public Metrics {
     return found == rpcs_.end() ? nullptr : &found->second;
   }
 
+  // Counted under its name, and under the one it had before: dashboards ask for either.
+  class TwoNames {
+   public:
+    void Add(MetricsImpl* metrics, const std::string& operation, const std::string& help) {
+      name_ = &metrics->AddCounter(absl::StrCat("etcd_mvcc_", operation, "_total"), help);
+      old_name_ = &metrics->AddCounter(absl::StrCat("etcd_debugging_mvcc_", operation, "_total"), help);
+    }
+    void Increment(uint64_t by) {
+      name_->Increment(static_cast<double>(by));
+      old_name_->Increment(static_cast<double>(by));
+    }
+
+   private:
+    Counter* name_ = nullptr;
+    Counter* old_name_ = nullptr;
+  };
+
+  void AddOperationCounters() {
+    puts_.Add(this, "put", "Puts applied.");
+    deletes_.Add(this, "delete", "Deletions applied.");
+    ranges_.Add(this, "range", "Ranges read.");
+    txns_.Add(this, "txn", "Transactions applied.");
+    put_bytes_ = &AddGauge("etcd_debugging_mvcc_total_put_size_in_bytes", "Bytes of all keys and values put.");
+  }
+
+  void AddOccasionalTimes(MetricsDetail detail) {
+    compaction_step_ =
+        &AddHistogram("etcd_debugging_mvcc_db_compaction_pause_duration_milliseconds",
+                      "Milliseconds that one step of removing compacted history took.", Exponential(1, 13));
+    compaction_whole_ = &AddHistogram("etcd_debugging_mvcc_db_compaction_total_duration_milliseconds",
+                                      "Milliseconds from the first to the last step of it.", Exponential(100, 14));
+    compaction_last_ = &AddGauge("etcd_debugging_mvcc_db_compaction_last", "Unix time of the last such end; 0: none.");
+    const auto time = [this](const char* method, const char* name, const char* help, double start, int count) {
+      rpcs_.at({"etcdserverpb.Maintenance", method}).occasional = &AddHistogram(name, help, Exponential(start, count));
+    };
+    time("Defragment", "etcd_disk_backend_defrag_duration_seconds", "Seconds that a defragmentation took.", 0.1, 13);
+    time("Snapshot", "etcd_disk_backend_snapshot_duration_seconds", "Seconds that sending a snapshot to a client took.",
+         0.01, 17);
+    time("Hash", "etcd_mvcc_hash_duration_seconds", "Seconds that hashing the whole state took.", 0.01, 15);
+    time("HashKV", "etcd_mvcc_hash_rev_duration_seconds", "Seconds that hashing the history took.", 0.01, 15);
+    rpcs_.at({"etcdserverpb.Maintenance", "Defragment"}).in_flight =
+        &AddGauge("etcd_disk_defrag_inflight", "1 during a defragmentation.");
+    if (detail != MetricsDetail::kExtensive) return;
+    const std::pair<const char*, const char*> kRequests[] = {
+        {"Range", "Range"}, {"Put", "Put"}, {"DeleteRange", "DeleteRange"}, {"Txn", "Txn"}, {"Compact", "Compaction"}};
+    for (const auto& [method, type] : kRequests) {
+      Rpc& rpc = rpcs_.at({"etcdserverpb.KV", method});
+      for (const bool ok : {false, true}) {
+        rpc.requests[ok] =
+            &request_seconds_.Add({{"type", type}, {"success", ok ? "true" : "false"}}, Exponential(0.001, 14));
+      }
+    }
+  }
+
   void AddMemberGauges() {
     has_leader_ = &AddGauge("etcd_server_has_leader", "1 when a leader is known.");
     is_leader_ = &AddGauge("etcd_server_is_leader", "1 when this member leads.");
@@ -342,6 +417,12 @@ class MetricsImpl final : public Metrics {
     add("process_virtual_memory_bytes", "Virtual memory in bytes.");
     add("process_open_fds", "Open file descriptors.");
     add("process_max_fds", "Limit of open file descriptors.");
+    add("process_virtual_memory_max_bytes", "Limit of virtual memory in bytes.");
+    scrapes_ = &prometheus::BuildCounter()
+                    .Name("promhttp_metric_handler_requests_total")
+                    .Help("Scrapes of these metrics, by HTTP status.")
+                    .Register(registry_)
+                    .Add({{"code", "200"}});
     add("os_fd_used", "Used file descriptors.");
     add("os_fd_limit", "Limit of file descriptors.");
     AddGauge("process_start_time_seconds", "Unix time at which the process started.").Set(NowSeconds());
@@ -440,6 +521,7 @@ class MetricsImpl final : public Metrics {
     Set("process_virtual_memory_bytes", facts.virtual_bytes);
     Set("process_open_fds", facts.open_fds);
     Set("process_max_fds", facts.max_fds);
+    Set("process_virtual_memory_max_bytes", facts.max_virtual_bytes);
     Set("os_fd_used", facts.open_fds);
     Set("os_fd_limit", facts.max_fds);
     Follower(cpu_seconds_).MoveTo(facts.cpu_seconds);
@@ -462,6 +544,8 @@ class MetricsImpl final : public Metrics {
   prometheus::Family<Counter>& rpc_sent_ = Counters("grpc_server_msg_sent_total", "Messages sent by RPCs.");
   prometheus::Family<Histogram>& rpc_seconds_ =
       Histograms("grpc_server_handling_seconds", "Seconds from start to end of a unary RPC.");
+  prometheus::Family<Histogram>& request_seconds_ =
+      Histograms("etcd_server_request_duration_seconds", "Seconds that a request took, by kind and outcome.");
   prometheus::Family<Gauge>& server_id_ = Gauges("etcd_server_id", "The member's id in hexadecimal.");
   prometheus::Family<Gauge>& server_version_ = Gauges("etcd_server_version", "The release of the v3 protocol served.");
   prometheus::Family<Gauge>& cluster_version_ =
@@ -493,10 +577,16 @@ class MetricsImpl final : public Metrics {
   Counter* client_sent_ = nullptr;
   Histogram* commit_seconds_ = nullptr;
   Histogram* save_seconds_ = nullptr;
-  Counter* puts_ = nullptr;
-  Counter* deletes_ = nullptr;
-  Counter* ranges_ = nullptr;
-  Counter* txns_ = nullptr;
+  TwoNames puts_;
+  TwoNames deletes_;
+  TwoNames ranges_;
+  TwoNames txns_;
+  Gauge* put_bytes_ = nullptr;
+  Counter* leases_expired_ = nullptr;
+  Histogram* compaction_step_ = nullptr;
+  Histogram* compaction_whole_ = nullptr;
+  Gauge* compaction_last_ = nullptr;
+  Counter* scrapes_ = nullptr;
   Counter* leases_granted_ = nullptr;
   Counter* leases_revoked_ = nullptr;
   Counter* slow_applies_ = nullptr;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -43,6 +44,8 @@ class Metrics {
   virtual void Committed(const OperationCounts& /*operations*/, absl::Duration /*took*/) {}
   // The state was made durable as a whole.
   virtual void StateSaved(absl::Duration /*took*/) {}
+  // One step of removing compacted history; `ended`: how long all of it took, when that was the last one.
+  virtual void HistoryRemoved(absl::Duration /*took*/, std::optional<absl::Duration> /*ended*/) {}
   // A peer has answered.
   virtual void PeerAnswered(uint64_t /*member_id*/, absl::Duration /*took*/) {}
   virtual void LeaderChanged(bool has_leader, bool is_leader) = 0;

@@ -377,6 +377,9 @@ class ServerImpl final : public Server {
                           ParseRetention(config_.auto_compaction_mode, config_.auto_compaction_retention));
     maintenance.request_timeout = RequestTimeout();
     maintenance.saved = [this](absl::Duration took) { metrics_->StateSaved(took); };
+    maintenance.compacted = [this](absl::Duration took, std::optional<absl::Duration> ended) {
+      metrics_->HistoryRemoved(took, ended);
+    };
     maintenance_ = Maintenance::Start(maintenance, &Clock::Real(), data_.store.get(), data_.log.get(), node_.get(),
                                       proposer_.get(), space_alarm_.get(),
                                       [this](absl::Status status) { fatal_(std::move(status)); });

@@ -25,6 +25,7 @@ absl::Status CommandExecutor::Put(const etcdserverpb::PutRequest& request, Step*
   etcdserverpb::PutResponse response;
   KEEL_RETURN_IF_ERROR(step->batch->Put(request, step->wants_response ? &response : nullptr));
   ++step->effects->operations.puts;
+  step->effects->operations.put_bytes += request.key().size() + request.value().size();
   if (TakesOverQuota(cost)) {
     step->effects->over_quota = true;
     step->result->status = NoSpaceError();

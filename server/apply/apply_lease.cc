@@ -59,6 +59,7 @@ absl::Status CommandExecutor::LeaseExpire(const command::LeaseExpire& expire, St
     if (!lease.has_value() || lease->grant_index != item.grant_index()) continue;
     KEEL_RETURN_IF_ERROR(step->batch->LeaseRevoke(id));
     step->effects->leases.emplace_back(id);
+    ++step->effects->operations.leases_expired;
     KEEL_LOG_DEBUG("lease expired", {{"lease", id}, {"index", step->position.index}});
   }
   return absl::OkStatus();

@@ -16,6 +16,8 @@ struct OperationCounts {
   uint64_t txns = 0;
   uint64_t leases_granted = 0;
   uint64_t leases_revoked = 0;  // Expired ones, too.
+  uint64_t leases_expired = 0;
+  uint64_t put_bytes = 0;  // Keys and values.
 };
 
 // Called on the apply thread; must not block. Outlives the applier.

@@ -247,6 +247,7 @@ class BranchExecutor {
         auto* put = response == nullptr ? nullptr : response->mutable_response_put();
         KEEL_RETURN_IF_ERROR(batch_->Put(op.request_put(), put));
         ++counts_.puts;
+        counts_.put_bytes += op.request_put().key().size() + op.request_put().value().size();
         if (put != nullptr) put->mutable_header()->set_revision(batch_->revision().value());
         return absl::OkStatus();
       }
@@ -323,6 +324,7 @@ absl::Status ExecuteTxn(const TxnRequest& txn, ApplyBatch* batch, TxnResponse* r
   if (counts != nullptr) {
     counts->txns += executor.counts().txns;
     counts->puts += executor.counts().puts;
+    counts->put_bytes += executor.counts().put_bytes;
     counts->deletes += executor.counts().deletes;
     counts->ranges += executor.counts().ranges;
   }

@@ -148,7 +148,7 @@ TEST_F(AlertsTest, EveryExpressionFindsItsSeriesFromTheStart) {
 }
 
 TEST_F(AlertsTest, WhatTheyWatchMovesWithTheWork) {
-  StartCluster(3);
+  StartCluster(3, {"--metrics=extensive", "--heartbeat-interval=50", "--election-timeout=500"});
   const int member = 0;
   const std::vector<std::string> moving = {"etcd_disk_backend_commit_duration_seconds_count",
                                            "etcd_network_client_grpc_received_bytes_total",
@@ -157,6 +157,18 @@ TEST_F(AlertsTest, WhatTheyWatchMovesWithTheWork) {
                                            "etcd_mvcc_delete_total",
                                            "etcd_mvcc_txn_total",
                                            "etcd_mvcc_range_total",
+                                           "etcd_debugging_mvcc_put_total",
+                                           "etcd_debugging_mvcc_total_put_size_in_bytes",
+                                           "etcd_debugging_mvcc_db_compaction_last",
+                                           "etcd_debugging_mvcc_db_compaction_pause_duration_milliseconds_count",
+                                           "etcd_debugging_mvcc_db_compaction_total_duration_milliseconds_count",
+                                           "etcd_disk_backend_defrag_duration_seconds_count",
+                                           "etcd_disk_backend_snapshot_duration_seconds_count",
+                                           "etcd_mvcc_hash_duration_seconds_count",
+                                           "etcd_mvcc_hash_rev_duration_seconds_count",
+                                           "etcd_server_request_duration_seconds_count",
+                                           "etcd_debugging_server_lease_expired_total",
+                                           "promhttp_metric_handler_requests_total",
                                            "etcd_server_apply_duration_seconds_count",
                                            "etcd_debugging_lease_granted_total",
                                            "etcd_debugging_lease_revoked_total",
@@ -174,6 +186,17 @@ TEST_F(AlertsTest, WhatTheyWatchMovesWithTheWork) {
   post("/v3/kv/txn", R"({"success":[{"request_put":{"key":"Yg=="}},{"request_delete_range":{"key":"YQ=="}}]})");
   post("/v3/lease/grant", R"({"ID":"7","TTL":60})");
   post("/v3/lease/revoke", R"({"ID":"7"})");
+  post("/v3/lease/grant", R"({"ID":"8","TTL":1})");
+  post("/v3/kv/compaction", R"({"revision":"3","physical":true})");
+  post("/v3/maintenance/defragment", "{}");
+  post("/v3/maintenance/hash", "{}");
+  post("/v3/maintenance/hashkv", "{}");
+  post("/v3/maintenance/snapshot", "{}");
+  EXPECT_EQ(Sum(member, "etcd_disk_defrag_inflight"), 0);
+  const absl::Time expired = absl::Now() + absl::Seconds(60);
+  while (Sum(member, "etcd_debugging_server_lease_expired_total") == 0 && absl::Now() < expired) {
+    absl::SleepFor(absl::Milliseconds(50));
+  }
   for (const std::string& name : moving) EXPECT_GT(Sum(member, name), before[name]) << name;
   EXPECT_EQ(Sum(member, "etcd_mvcc_put_total") - before["etcd_mvcc_put_total"], 2);
   EXPECT_EQ(Sum(member, "etcd_mvcc_delete_total") - before["etcd_mvcc_delete_total"], 1);
