@@ -1,0 +1,336 @@
+// keel-streams: what many watchers and many leases cost, for each server named in turn.
+//
+//   keel-streams fanout build/release/tools/keeld/keeld etcd    # one writer, 10,000 watchers of one prefix
+//   keel-streams idle   build/release/tools/keeld/keeld etcd    # puts beside 100,000 watchers of other keys
+//   keel-streams leases build/release/tools/keeld/keeld etcd    # puts beside 100,000 leases that are renewed and
+//   expire
+//
+// A server is one member on loopback with its own defaults; any that takes etcd's flags will do.
+
+#include <stdlib.h>
+
+#include <CLI/CLI.hpp>
+#include <deque>
+#include <filesystem>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/synchronization/blocking_counter.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/clock.h"
+#include "base/status_macros.h"
+#include "base/version.h"
+#include "benchmarks/keel_bench/histogram.h"
+#include "benchmarks/keel_bench/server_usage.h"
+#include "benchmarks/streams/streams.h"
+#include "keel/client.h"
+#include "tools/local_cluster/local_cluster.h"
+
+namespace keel::bench {
+namespace {
+
+struct Options {
+  std::vector<std::string> servers;
+  std::string dir;
+  int connections = 10;
+  int watchers = 0;  // 0: as many as the scenario is about.
+  int puts = 100;
+  int put_rate = 300;  // A second.
+  int leases = 100000;
+  int renewals = 20000;  // A second.
+  int expiring = 10000;
+  absl::Duration phase = absl::Seconds(5);
+};
+
+class Server {
+ public:
+  static absl::StatusOr<std::unique_ptr<Server>> Start(const std::string& program, const std::string& parent) {
+    std::string dir = absl::StrCat(parent, "/keel-streams-XXXXXX");
+    if (mkdtemp(dir.data()) == nullptr) return absl::InternalError(absl::StrCat("cannot make a folder in ", parent));
+    auto server = std::make_unique<Server>();
+    server->dir_ = dir;
+    KEEL_ASSIGN_OR_RETURN(tools::LocalCluster cluster,
+                          tools::LocalCluster::Create({.keeld = program, .dir = dir, .members = 1}));
+    server->cluster_.emplace(std::move(cluster));
+    KEEL_RETURN_IF_ERROR(server->cluster_->StartAll());
+    KEEL_ASSIGN_OR_RETURN(server->client_, Client::Create({.endpoints = {server->endpoint()}}));
+    return server->client_->kv().Get("ready", {}, {.timeout = absl::Seconds(30)}).status().ok()
+               ? absl::StatusOr<std::unique_ptr<Server>>(std::move(server))
+               : absl::UnavailableError(absl::StrCat(program, " does not start: ", server->cluster_->LogTails()));
+  }
+  ~Server() {
+    cluster_.reset();
+    std::error_code ignored;
+    std::filesystem::remove_all(dir_, ignored);
+  }
+
+  std::string endpoint() const { return cluster_->endpoint(0); }
+  Client& client() { return *client_; }
+  ServerUsage usage() { return ReadServerUsage({cluster_->process(0).pid()}).value_or(ServerUsage{}); }
+
+ private:
+  std::string dir_;
+  std::optional<tools::LocalCluster> cluster_;
+  std::unique_ptr<Client> client_;
+};
+
+double Mebibytes(int64_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
+std::string Millis(absl::Duration d) { return absl::StrFormat("%.2f ms", absl::ToDoubleMilliseconds(d)); }
+
+// Puts at a steady rate, each on time whatever became of the one before; how long each took from when it was due.
+class SteadyPuts {
+ public:
+  SteadyPuts(Client* client, int per_second) : client_(*client), interval_(absl::Seconds(1) / per_second) {}
+
+  // Blocks for `duration`, and until all are answered.
+  absl::Status Run(absl::Duration duration) {
+    const int count = static_cast<int>(duration / interval_);
+    absl::BlockingCounter pending(count);
+    absl::Time due = absl::Now();
+    for (int i = 0; i < count; ++i, due += interval_) {
+      absl::SleepFor(due - absl::Now());
+      client_.kv().PutAsync(absl::StrCat("steady/", i % 100), std::string(256, 'v'), {}, {.timeout = absl::Seconds(60)},
+                            [this, due, &pending](absl::StatusOr<PutResponse> put) {
+                              if (put.ok()) {
+                                took_.Add(absl::Now() - due);
+                              } else {
+                                ++failed_;
+                              }
+                              pending.DecrementCount();
+                            });
+    }
+    pending.Wait();
+    return failed_ == 0 ? absl::OkStatus() : absl::InternalError(absl::StrCat(failed_.load(), " puts failed"));
+  }
+  const Histogram& took() const { return took_; }
+
+ private:
+  Client& client_;
+  const absl::Duration interval_;
+  Histogram took_;
+  std::atomic<int> failed_{0};
+};
+
+// One writer and many watchers of one prefix: how many events a second reach them.
+absl::Status Fanout(const Options& options, const std::string& name, Server& server) {
+  const int count = options.watchers > 0 ? options.watchers : 10000;
+  const auto watchers =
+      Watchers::Open(server.endpoint(), options.connections, count, [](int, etcdserverpb::WatchCreateRequest* create) {
+        create->set_key("f/");
+        create->set_range_end("f0");
+      });
+  if (watchers == nullptr) return absl::DeadlineExceededError("the watchers are not confirmed");
+  const ServerUsage before = server.usage();
+  const absl::Time begin = absl::Now();
+  for (int i = 0; i < options.puts; ++i) {
+    KEEL_RETURN_IF_ERROR(server.client().kv().Put(absl::StrCat("f/", i), std::string(256, 'v')).status());
+  }
+  const absl::Time written = absl::Now();
+  const uint64_t wanted = static_cast<uint64_t>(options.puts) * static_cast<uint64_t>(count);
+  int64_t rss = 0;
+  while (watchers->events() < wanted) {
+    if (absl::Now() - begin > absl::Minutes(2)) return absl::DeadlineExceededError("not every event comes");
+    rss = std::max(rss, server.usage().rss_bytes);
+    absl::SleepFor(absl::Milliseconds(5));
+  }
+  const absl::Duration took = absl::Now() - begin;
+  const ServerUsage after = server.usage();
+  rss = std::max(rss, after.rss_bytes);
+  absl::PrintF(
+      "%-12s %d watchers of one prefix on %d connections: %.0f events/s (%d puts in %s, %d events in %s), %.2f us of "
+      "CPU per event, %.0f MiB\n",
+      name, count, options.connections, static_cast<double>(wanted) / absl::ToDoubleSeconds(took), options.puts,
+      Millis(written - begin), wanted, Millis(took),
+      absl::ToDoubleMicroseconds(after.cpu - before.cpu) / static_cast<double>(wanted), Mebibytes(rss));
+  return absl::OkStatus();
+}
+
+// What a put costs beside watchers that it does not concern.
+absl::Status Idle(const Options& options, const std::string& name, Server& server) {
+  const int count = options.watchers > 0 ? options.watchers : 100000;
+  std::unique_ptr<Watchers> watchers;
+  for (const bool with : {false, true}) {
+    const absl::Time opening = absl::Now();
+    if (with) {
+      watchers = Watchers::Open(
+          server.endpoint(), options.connections, count,
+          [](int i, etcdserverpb::WatchCreateRequest* create) { create->set_key(absl::StrCat("other/", i)); });
+      if (watchers == nullptr) return absl::DeadlineExceededError("the watchers are not confirmed");
+    }
+    const absl::Duration opened = absl::Now() - opening;
+    // One after the other, so that the difference is what the server does for one.
+    const int puts = options.puts * 20;
+    for (int i = 0; i < puts / 10; ++i) {
+      KEEL_RETURN_IF_ERROR(server.client().kv().Put("warm", std::string(256, 'v')).status());
+    }
+    const ServerUsage before = server.usage();
+    Histogram took;
+    for (int i = 0; i < puts; ++i) {
+      const absl::Time begin = absl::Now();
+      KEEL_RETURN_IF_ERROR(server.client().kv().Put(absl::StrCat("k/", i), std::string(256, 'v')).status());
+      took.Add(absl::Now() - begin);
+    }
+    const ServerUsage after = server.usage();
+    absl::PrintF(
+        "%-12s beside %6d watchers (opened in %s): a put takes p50 %s, p99 %s, mean %s, %.0f us of CPU; %.0f MiB\n",
+        name, with ? count : 0, Millis(opened), Millis(took.Quantile(0.5)), Millis(took.Quantile(0.99)),
+        Millis(took.mean()), absl::ToDoubleMicroseconds(after.cpu - before.cpu) / puts, Mebibytes(after.rss_bytes));
+  }
+  return absl::OkStatus();
+}
+
+// Grants, many at a time.
+absl::Status Grant(Client& client, int64_t first, int count, absl::Duration ttl, bool with_keys) {
+  std::atomic<int> failed = 0;
+  constexpr int kThreads = 2;
+  constexpr int kAtOnce = 200;
+  std::vector<std::thread> threads;
+  for (int t = 0; t < kThreads; ++t) {
+    threads.emplace_back([&, t] {
+      for (int i = t; i < count; i += kThreads * kAtOnce) {
+        const int n = std::min(kAtOnce, (count - i + kThreads - 1) / kThreads);
+        absl::BlockingCounter pending(n);
+        for (int k = 0; k < n; ++k) {
+          const int64_t id = first + i + int64_t{k} * kThreads;
+          client.leases().GrantAsync(ttl, {.id = id}, {}, [&, id](absl::StatusOr<LeaseGrantResponse> granted) {
+            if (!granted.ok()) ++failed;
+            if (!granted.ok() || !with_keys) {
+              pending.DecrementCount();
+              return;
+            }
+            client.kv().PutAsync(absl::StrCat("leased/", id), "v", {.lease = id}, {},
+                                 [&](absl::StatusOr<PutResponse> put) {
+                                   failed += !put.ok();
+                                   pending.DecrementCount();
+                                 });
+          });
+        }
+        pending.Wait();
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  return failed == 0 ? absl::OkStatus() : absl::InternalError(absl::StrCat(failed.load(), " grants failed"));
+}
+
+// How much puts suffer from leases that are renewed, and from many that expire at once.
+absl::Status Leases(const Options& options, const std::string& name, Server& server) {
+  const auto report = [&](const char* phase, const SteadyPuts& puts, const std::string& more) {
+    absl::PrintF("%-12s %-32s p50 %s, p99 %s, p99.9 %s; %.0f MiB%s\n", name, phase, Millis(puts.took().Quantile(0.5)),
+                 Millis(puts.took().Quantile(0.99)), Millis(puts.took().Quantile(0.999)),
+                 Mebibytes(server.usage().rss_bytes), more);
+  };
+  {
+    SteadyPuts warm(&server.client(), options.put_rate);
+    KEEL_RETURN_IF_ERROR(warm.Run(absl::Seconds(1)));
+  }
+  SteadyPuts alone(&server.client(), options.put_rate);
+  KEEL_RETURN_IF_ERROR(alone.Run(options.phase));
+  report("puts alone:", alone, "");
+
+  const absl::Time granting = absl::Now();
+  KEEL_RETURN_IF_ERROR(Grant(server.client(), 1, options.leases, absl::Hours(1), /*with_keys=*/false));
+  const absl::Duration granted = absl::Now() - granting;
+  Renewals renewals(server.endpoint(), 4);
+  std::atomic<bool> stop = false;
+  std::thread renewer([&] {
+    // A hundred at a time, as a crowd of clients would send them.
+    constexpr int kBatch = 100;
+    const absl::Duration interval = absl::Seconds(1) * kBatch / options.renewals;
+    int64_t next = 0;
+    for (absl::Time due = absl::Now(); !stop; due += interval) {
+      absl::SleepFor(due - absl::Now());
+      for (int i = 0; i < kBatch; ++i) renewals.Send(1 + next++ % options.leases);
+    }
+  });
+  const uint64_t before = renewals.answered();
+  const absl::Time begin = absl::Now();
+  SteadyPuts renewing(&server.client(), options.put_rate);
+  absl::Status status = renewing.Run(options.phase);
+  const double rate = static_cast<double>(renewals.answered() - before) / absl::ToDoubleSeconds(absl::Now() - begin);
+  report("beside renewals:", renewing,
+         absl::StrFormat("; %d leases granted in %s, %.0f renewals/s answered", options.leases, Millis(granted), rate));
+
+  // All of them within a second of each other, a few seconds from now.
+  const absl::Time storm = absl::Now();
+  constexpr absl::Duration kTtl = absl::Seconds(5);
+  if (status.ok()) {
+    status = Grant(server.client(), int64_t{1} << 40, options.expiring, kTtl, /*with_keys=*/true);
+  }
+  const absl::Duration sown = absl::Now() - storm;
+  absl::SleepFor(storm + kTtl - absl::Milliseconds(500) - absl::Now());
+  SteadyPuts suffering(&server.client(), options.put_rate);
+  absl::Duration gone = absl::InfiniteDuration();
+  std::thread counter([&] {
+    while (absl::Now() - storm < absl::Minutes(1)) {
+      const auto left = server.client().kv().Get("leased/", {.prefix = true, .count_only = true});
+      if (left.ok() && left->count == 0) {
+        gone = absl::Now() - storm - kTtl;
+        return;
+      }
+      absl::SleepFor(absl::Milliseconds(50));
+    }
+  });
+  if (status.ok()) status = suffering.Run(sown + absl::Seconds(2));
+  counter.join();
+  stop = true;
+  renewer.join();
+  report("beside renewals and an expiry storm:", suffering,
+         absl::StrFormat(
+             "; %d leases with keys granted in %s, the last was gone %s after its time, %d renewals of lost leases",
+             options.expiring, Millis(sown), Millis(gone), renewals.lost()));
+  return status;
+}
+
+int Main(int argc, char** argv) {
+  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
+  Options options;
+  options.dir = std::filesystem::temp_directory_path().string();
+  CLI::App app("Says what many watchers and many leases cost a server.");
+  app.set_version_flag("--version", std::string("keel-streams ") + kVersion);
+  app.require_subcommand(1);
+  app.fallthrough();
+  app.add_option("--dir", options.dir, "where the servers keep their data")->capture_default_str();
+  app.add_option("--conns", options.connections, "connections of the watchers")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--watchers", options.watchers, "0: 10,000 for fanout, 100,000 for idle")->capture_default_str();
+  app.add_option("--puts", options.puts, "of the writer; idle does twenty times as many")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--put-rate", options.put_rate, "leases: puts a second")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--leases", options.leases, "live leases")->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--renewals", options.renewals, "renewals a second")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--expiring", options.expiring, "leases of the storm")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  for (const char* scenario : {"fanout", "idle", "leases"}) {
+    app.add_subcommand(scenario)->add_option("servers", options.servers, "programs")->required();
+  }
+  CLI11_PARSE(app, argc, argv);
+  const std::string scenario = app.get_subcommands().at(0)->get_name();
+  const auto run = scenario == "fanout" ? Fanout : scenario == "idle" ? Idle : Leases;
+  for (const std::string& program : options.servers) {
+    auto server = Server::Start(program, options.dir);
+    const absl::Status status =
+        server.ok() ? run(options, std::filesystem::path(program).filename(), **server) : server.status();
+    if (!status.ok()) {
+      absl::FPrintF(stderr, "keel-streams: %s: %s\n", program, status.ToString());
+      return 1;
+    }
+    std::fflush(stdout);
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace keel::bench
+
+int main(int argc, char** argv) { return keel::bench::Main(argc, argv); }
