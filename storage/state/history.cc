@@ -56,6 +56,59 @@ class HistoryCursor {
   RecordView record_;
 };
 
+// Makes the events of whole revisions of records in order.
+class EventGatherer {
+ public:
+  EventGatherer(Revision last, size_t bytes_max) : last_(last), bytes_max_(bytes_max) {}
+
+  // True: nothing from `change` on is wanted.
+  bool IsFull(ChangeId change) const {
+    if (change.revision > last_) return true;
+    return open_ != nullptr && open_->revision != change.revision && bytes_ + open_->bytes >= bytes_max_;
+  }
+
+  absl::Status Add(ChangeId change, bool tombstone, ChangeId previous, std::shared_ptr<const std::string> kv) {
+    if (open_ == nullptr || open_->revision != change.revision) {
+      Close();
+      open_ = std::make_shared<RevisionEvents>();
+      open_->revision = change.revision;
+    }
+    const std::optional<KeyValueFields> fields = DecodeKeyValue(*kv);
+    if (!fields.has_value()) {
+      return absl::DataLossError(
+          absl::StrCat("state: the record of revision ", change.revision.value(), " is damaged"));
+    }
+    // What precedes a creation is the tombstone of an earlier life, not a pair that it replaced.
+    const bool replaced = tombstone || fields->version > 1;
+    open_->events.push_back({.type = tombstone ? Event::Type::kDelete : Event::Type::kPut,
+                             .change = change,
+                             .key = std::string(fields->key),
+                             .kv = std::move(kv),
+                             .previous = replaced ? previous : ChangeId()});
+    open_->bytes += EventBytes(open_->events.back());
+    return absl::OkStatus();
+  }
+
+  std::vector<RevisionEventsPtr> Take() {
+    Close();
+    return std::move(revisions_);
+  }
+
+ private:
+  void Close() {
+    if (open_ == nullptr) return;
+    bytes_ += open_->bytes;
+    revisions_.push_back(std::move(open_));
+    open_ = nullptr;
+  }
+
+  const Revision last_;
+  const size_t bytes_max_;
+  std::vector<RevisionEventsPtr> revisions_;
+  size_t bytes_ = 0;                      // Of revisions_.
+  std::shared_ptr<RevisionEvents> open_;  // The revision being gathered.
+};
+
 }  // namespace
 
 size_t EventBytes(const Event& event) { return event.key.size() + event.kv->size() + sizeof(Event); }
@@ -64,39 +117,27 @@ absl::StatusOr<std::vector<RevisionEventsPtr>> ReadHistory(const Pin& pin, Revis
                                                            size_t bytes_max) {
   if (first < pin.compact()) return CompactedError();
   last = std::min(last, pin.current());
-  std::vector<RevisionEventsPtr> revisions;
-  if (first > last) return revisions;
-  size_t bytes = 0;
-  std::shared_ptr<RevisionEvents> open;  // The revision being gathered.
-  HistoryCursor cursor(pin.generation().engine().HistIterator(), {.revision = std::max(first, Revision(1)), .sub = 0});
-  for (; cursor.valid() && cursor.change().revision <= last; cursor.Next()) {
-    if (open != nullptr && open->revision != cursor.change().revision) {
-      bytes += open->bytes;
-      revisions.push_back(std::exchange(open, nullptr));
-      if (bytes >= bytes_max) return revisions;
+  EventGatherer gatherer(last, bytes_max);
+  ChangeId from{.revision = std::max(first, Revision(1)), .sub = 0};
+  if (first > last) return gatherer.Take();
+  // What was written last is in memory, and never encoded again.
+  constexpr size_t kRecordsUnderOneLock = 256;
+  while (const auto recent = pin.generation().cache().Since(from, kRecordsUnderOneLock)) {
+    for (const auto& [change, record] : *recent) {
+      if (gatherer.IsFull(change)) return gatherer.Take();
+      KEEL_RETURN_IF_ERROR(gatherer.Add(change, record.tombstone, record.previous, record.kv));
+      from = {.revision = change.revision, .sub = change.sub + 1};
     }
-    if (open == nullptr) {
-      open = std::make_shared<RevisionEvents>();
-      open->revision = cursor.change().revision;
-    }
+    if (recent->size() < kRecordsUnderOneLock) return gatherer.Take();
+  }
+  HistoryCursor cursor(pin.generation().engine().HistIterator(), from);
+  for (; cursor.valid() && !gatherer.IsFull(cursor.change()); cursor.Next()) {
     const RecordView& record = cursor.record();
-    std::optional<KeyValueFields> fields = DecodeKeyValue(record.kv);
-    if (!fields.has_value()) {
-      return absl::DataLossError(
-          absl::StrCat("state: the record of revision ", cursor.change().revision.value(), " is damaged"));
-    }
-    // What precedes a creation is the tombstone of an earlier life, not a pair that it replaced.
-    bool replaced = record.tombstone || fields->version > 1;
-    open->events.push_back({.type = record.tombstone ? Event::Type::kDelete : Event::Type::kPut,
-                            .change = cursor.change(),
-                            .key = std::string(fields->key),
-                            .kv = std::make_shared<const std::string>(record.kv),
-                            .previous = replaced ? record.previous : ChangeId()});
-    open->bytes += EventBytes(open->events.back());
+    KEEL_RETURN_IF_ERROR(gatherer.Add(cursor.change(), record.tombstone, record.previous,
+                                      std::make_shared<const std::string>(record.kv)));
   }
   KEEL_RETURN_IF_ERROR(cursor.status());
-  if (open != nullptr) revisions.push_back(std::move(open));
-  return revisions;
+  return gatherer.Take();
 }
 
 absl::StatusOr<HashResult> HashHistory(const Pin& pin, Revision revision) {
@@ -115,8 +156,8 @@ absl::StatusOr<HashResult> HashHistory(const Pin& pin, Revision revision) {
   const std::unique_ptr<EngineSnapshot> snapshot = engine.Snapshot();
 
   // What of the compacted history was replaced by the revision asked for, as far as compaction has not been there.
-  // Sub-revisions make the pair unique. Of a revision that it is in the middle of, all: it leaves what its last revision
-  // replaced of its own changes.
+  // Sub-revisions make the pair unique. Of a revision that it is in the middle of, all: it leaves what its last
+  // revision replaced of its own changes.
   absl::flat_hash_set<std::pair<int64_t, int32_t>> replaced;
   HistoryCursor ahead(engine.HistIteratorAt(*snapshot), {.revision = progress.next.revision, .sub = 0});
   for (; ahead.valid() && ahead.change().revision <= revision; ahead.Next()) {

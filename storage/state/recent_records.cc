@@ -38,6 +38,20 @@ std::optional<Record> RecentRecords::Find(ChangeId change) {
   return slot->record;
 }
 
+std::optional<std::vector<std::pair<ChangeId, Record>>> RecentRecords::Since(ChangeId from, size_t records_max) const {
+  absl::MutexLock lock(&mu_);
+  if (slots_.empty() || from < slots_.front().change) return std::nullopt;
+  std::vector<std::pair<ChangeId, Record>> records;
+  records.reserve(std::min(records_max, slots_.size()));
+  for (auto it = std::lower_bound(slots_.begin(), slots_.end(), from,
+                                  [](const Slot&slot, ChangeId wanted) { return slot.change < wanted; });
+       it != slots_.end() && records.size() < records_max; ++it) {
+    if (it->record.kv == nullptr) return std::nullopt;
+    records.emplace_back(it->change, it->record);
+  }
+  return records;
+}
+
 void RecentRecords::Erase(ChangeId change) {
   absl::MutexLock lock(&mu_);
   Slot* slot = SlotOf(change);

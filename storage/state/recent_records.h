@@ -26,6 +26,9 @@ class RecentRecords {
   void Append(std::vector<std::pair<ChangeId, Record>> records, std::vector<std::pair<ChangeId, Record>>* used);
 
   std::optional<Record> Find(ChangeId change);
+  // The records from `from` on, ascending, `records_max` at most; fewer only when there are no more. nullopt: what was
+  // written from there on is not all here any more.
+  std::optional<std::vector<std::pair<ChangeId, Record>>> Since(ChangeId from, size_t records_max) const;
   void Erase(ChangeId change);
 
   size_t bytes() const;

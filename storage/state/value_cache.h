@@ -25,6 +25,10 @@ class ValueCache {
   explicit ValueCache(size_t bytes_max) : recent_(bytes_max / 2), shard_bytes_max_(bytes_max / 2 / kShards) {}
 
   std::optional<Record> Find(ChangeId change);
+  // As RecentRecords::Since().
+  std::optional<std::vector<std::pair<ChangeId, Record>>> Since(ChangeId from, size_t records_max) const {
+    return recent_.Since(from, records_max);
+  }
   // What was just written: ascending, after everything that was written before.
   void Append(std::vector<std::pair<ChangeId, Record>> records);
   // What was read. No effect when it is there already, or bigger than a shard may be.
