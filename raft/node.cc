@@ -315,7 +315,7 @@ class NodeImpl final : public Node {
       CoreStatus status = core_.status();
       NoteLeadership(status);
       FinishTransfers(status);
-      if (ReachesLeader(status)) {
+      if ((!proposals_.empty() || reads_.is_waiting()) && ReachesLeader(status)) {
         ProposePending();
         while (const std::optional<ReadId> id = reads_.StartAttempt(now)) core_.ReadIndex(*id);
       }

@@ -28,6 +28,7 @@ class ReadBatcher {
   // The id of a new attempt for everything that waits, to be given to Core::ReadIndex. nullopt: nothing waits, enough
   // attempts are out, or the last one failed and the next is due only after a tick or a change of leader.
   std::optional<ReadId> StartAttempt(absl::Time now);
+  bool is_waiting() const { return !waiting_.empty(); }  // For an attempt to begin.
   void OnResult(const ReadResult& result);
   // Whoever leads now may answer: try again at once.
   void OnLeaderChange() { backing_off_ = false; }
