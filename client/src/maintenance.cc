@@ -51,16 +51,6 @@ absl::StatusOr<AlarmResponse> CallAlarm(client::Core& core, AlarmRequest::AlarmA
       client::kByFromProto);
 }
 
-// Lets a blocking stream end when the client does.
-class SnapshotActivity final : public client::Activity {
- public:
-  explicit SnapshotActivity(grpc::ClientContext* context) : context_(context) {}
-  void CancelFromCore() override { context_->TryCancel(); }
-
- private:
-  grpc::ClientContext* const context_;
-};
-
 }  // namespace
 
 absl::StatusOr<StatusResponse> Maintenance::Status(std::string_view endpoint, const CallOptions& call) {
@@ -139,7 +129,7 @@ absl::Status Maintenance::Snapshot(std::string_view endpoint,
   }
   grpc::ClientContext context;
   if (at.timeout) context.set_deadline(absl::ToChronoTime(absl::Now() + *at.timeout));
-  SnapshotActivity activity(&context);
+  client::BlockingStream activity(&context);
   if (!core_.Register(&activity)) return client::Core::ClosedError();
   absl::Status status;
   {

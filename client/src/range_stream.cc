@@ -25,16 +25,6 @@ constexpr int64_t kFirstPagePairs = 100;
 constexpr int64_t kPagePairsMax = 10000;
 constexpr int64_t kPageBytes = 1 << 20;
 
-// Lets a blocking stream end when the client does.
-class StreamActivity final : public client::Activity {
- public:
-  explicit StreamActivity(grpc::ClientContext* context) : context_(context) {}
-  void CancelFromCore() override { context_->TryCancel(); }
-
- private:
-  grpc::ClientContext* const context_;
-};
-
 // How one attempt ended.
 struct Attempt {
   grpc::Status status;
@@ -50,7 +40,7 @@ Attempt ReadOnce(client::Core& core, const client::Route& route, const RangeRequ
   grpc::ClientContext context;
   if (deadline < absl::InfiniteFuture()) context.set_deadline(absl::ToChronoTime(deadline));
   if (call.require_leader) context.AddMetadata("hasleader", "true");
-  StreamActivity activity(&context);
+  client::BlockingStream activity(&context);
   if (!core.Register(&activity)) {
     attempt.sink_status = client::Core::ClosedError();
     return attempt;
