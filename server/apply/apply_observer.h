@@ -18,6 +18,18 @@ struct OperationCounts {
   uint64_t leases_revoked = 0;  // Expired ones, too.
   uint64_t leases_expired = 0;
   uint64_t put_bytes = 0;  // Keys and values.
+
+  OperationCounts& operator+=(const OperationCounts& more) {
+    puts += more.puts;
+    deletes += more.deletes;
+    ranges += more.ranges;
+    txns += more.txns;
+    leases_granted += more.leases_granted;
+    leases_revoked += more.leases_revoked;
+    leases_expired += more.leases_expired;
+    put_bytes += more.put_bytes;
+    return *this;
+  }
 };
 
 // Called on the apply thread; must not block. Outlives the applier.

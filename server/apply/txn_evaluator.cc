@@ -321,13 +321,7 @@ absl::Status ExecuteTxn(const TxnRequest& txn, ApplyBatch* batch, TxnResponse* r
   KEEL_RETURN_IF_ERROR(BranchChecker(*batch, path).Check(txn));
   BranchExecutor executor(batch, path);
   if (absl::Status status = executor.Execute(txn, response); !status.ok()) return ReadFailed(status);
-  if (counts != nullptr) {
-    counts->txns += executor.counts().txns;
-    counts->puts += executor.counts().puts;
-    counts->put_bytes += executor.counts().put_bytes;
-    counts->deletes += executor.counts().deletes;
-    counts->ranges += executor.counts().ranges;
-  }
+  if (counts != nullptr) *counts += executor.counts();
   if (response != nullptr) response->mutable_header()->set_revision(batch->revision().value());
   return absl::OkStatus();
 }
