@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
+#include "base/log.h"
 #include "base/status_macros.h"
 #include "base/string_view.h"
 #include "rocksdb/cache.h"
@@ -16,6 +17,7 @@
 #include "rocksdb/utilities/checkpoint.h"
 #include "rocksdb/utilities/table_properties_collectors.h"
 #include "rocksdb/write_batch.h"
+#include "storage/state/manifest_tail.h"
 
 namespace keel::storage {
 namespace {
@@ -245,9 +247,15 @@ absl::StatusOr<std::unique_ptr<Engine>> RocksEngine::Open(const std::string& dir
   rocksdb::DBOptions db_options = DatabaseOptions();
   db_options.listeners.push_back(engine->listener_);
   rocksdb::DB* db = nullptr;
+  KEEL_ASSIGN_OR_RETURN(const std::optional<ManifestTail> tail, ManifestTail::Cut(dir));
   rocksdb::Status status = rocksdb::DB::Open(
       db_options, dir, {{rocksdb::kDefaultColumnFamilyName, MetaOptions()}, {kHistName, HistOptions(options)}},
       &engine->handles_, &db);
+  if (tail.has_value()) {
+    if (!status.ok()) KEEL_RETURN_IF_ERROR(tail->Restore());
+    KEEL_LOG_INFO("cut an unfinished write off the database's manifest",
+                  {{"path", tail->path()}, {"offset", tail->offset()}, {"bytes", tail->bytes()}});
+  }
   if (!status.ok()) return FromRocks(status, absl::StrCat("cannot open ", dir));
   engine->db_.reset(db);
   engine->meta_ = engine->handles_[0];
