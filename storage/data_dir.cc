@@ -143,16 +143,6 @@ absl::StatusOr<int> Lock(const std::string& dir) {
       absl::StrCat("data directory ", dir, " is in use by another process; stop it first"));
 }
 
-// Creates `path` and what is missing above it.
-absl::Status CreateDirs(const std::string& path) {
-  for (size_t slash = path.find('/', 1); slash != std::string::npos; slash = path.find('/', slash + 1)) {
-    const std::string above = path.substr(0, slash);
-    struct stat st;
-    if (::stat(above.c_str(), &st) != 0) KEEL_RETURN_IF_ERROR(Disk::Real().CreateDir(above));
-  }
-  return Disk::Real().CreateDir(path);
-}
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<DataDir>> DataDir::Open(const std::string& given) {

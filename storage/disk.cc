@@ -138,6 +138,15 @@ Disk& Disk::Real() {
   return disk;
 }
 
+absl::Status CreateDirs(const std::string& path) {
+  for (size_t slash = path.find('/', 1); slash != std::string::npos; slash = path.find('/', slash + 1)) {
+    const std::string above = path.substr(0, slash);
+    struct stat st;
+    if (::stat(above.c_str(), &st) != 0) KEEL_RETURN_IF_ERROR(Disk::Real().CreateDir(above));
+  }
+  return Disk::Real().CreateDir(path);
+}
+
 absl::Status ErrnoStatus(int error, const std::string& what) {
   absl::StatusCode code = absl::StatusCode::kInternal;
   switch (error) {

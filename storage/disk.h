@@ -52,6 +52,9 @@ class Disk {
   virtual absl::Status SyncDir(const std::string& dir) = 0;
 };
 
+// Creates `path` and what is missing above it, on the machine's own disk; each one's name is durable.
+absl::Status CreateDirs(const std::string& path);
+
 // "WHAT: No space left on device" with the code that fits `error` (an errno value).
 absl::Status ErrnoStatus(int error, const std::string& what);
 

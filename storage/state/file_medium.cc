@@ -101,14 +101,13 @@ std::string FileGenerationDir::PathOf(uint64_t number) const {
 }
 
 absl::StatusOr<std::unique_ptr<GenerationDir>> FileGenerationDir::Open(const std::string& dir) {
-  std::error_code error;
-  fs::create_directories(dir, error);
-  if (error) return FromErrno(error.value(), "create", dir);
+  KEEL_RETURN_IF_ERROR(CreateDirs(dir));
   std::unique_ptr<FileGenerationDir> self(new FileGenerationDir(dir));
   rocksdb::Status locked = rocksdb::Env::Default()->LockFile(absl::StrCat(dir, "/", kLockName), &self->lock_);
   if (!locked.ok()) return FromRocks(locked, absl::StrCat("cannot lock ", dir));
 
   std::string current_path = absl::StrCat(dir, "/", kCurrentName);
+  std::error_code error;
   if (!fs::exists(current_path, error)) {
     if (error) return FromErrno(error.value(), "look at", current_path);
     KEEL_RETURN_IF_ERROR(self->WriteCurrent(1));

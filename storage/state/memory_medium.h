@@ -54,7 +54,7 @@ class MemoryMedium final : public StateMedium, public std::enable_shared_from_th
   bool Exists(const std::string& path) override;
   absl::Status Move(const std::string& from, const std::string& to) override;
   absl::Status Sync(const std::string& dir) override;
-  absl::Status SyncNames(const std::string& dir) override { return Sync(dir); }
+  absl::Status SyncNames(const std::string& /*dir*/) override { return absl::OkStatus(); }  // They always are.
   absl::Status Remove(const std::string& dir) override;
 
  private:

@@ -99,6 +99,8 @@ absl::Status StateStoreImpl::Start() {
   KEEL_ASSIGN_OR_RETURN(dir_, medium_->OpenDir(options_.dir));
   KEEL_ASSIGN_OR_RETURN(std::shared_ptr<Generation> generation,
                         Generation::Open(dir_->current(), medium_, options_, signal_));
+  // The first one was made just now.
+  KEEL_RETURN_IF_ERROR(medium_->SyncNames(options_.dir));
   KEEL_RETURN_IF_ERROR(dir_->RemoveLeftovers());
   absl::MutexLock lock(&mu_);
   current_ = std::move(generation);
