@@ -117,9 +117,12 @@ absl::Status CheckLearners(const Config& config, const storage::StateStore& stor
                                                     config.max_learners, "; raise it"));
 }
 
-absl::StatusOr<std::unique_ptr<storage::RaftLog>> OpenLog(const storage::DataDir& dir,
+absl::StatusOr<std::unique_ptr<storage::RaftLog>> OpenLog(const Config& config, const storage::DataDir& dir,
                                                           storage::RaftLogObserver* observer) {
-  return storage::RaftLog::Open({.dir = dir.log_dir(), .observer = observer});
+  storage::RaftLogOptions options{.dir = dir.log_dir(), .segment_bytes = config.log_segment_bytes};
+  options.hasty_segment_bytes = std::min(options.hasty_segment_bytes, options.segment_bytes);
+  options.observer = observer;
+  return storage::RaftLog::Open(options);
 }
 
 absl::StatusOr<std::unique_ptr<storage::StateStore>> OpenStore(const storage::DataDir& dir) {
@@ -128,8 +131,8 @@ absl::StatusOr<std::unique_ptr<storage::StateStore>> OpenStore(const storage::Da
 
 // Opens log and state of a directory that has no identity yet. What an interrupted first start left is removed; but
 // data that has been used is kept, since then it is the identity that got lost.
-absl::Status OpenFresh(storage::RaftLogObserver* observer, Bootstrapped* out) {
-  KEEL_ASSIGN_OR_RETURN(out->log, OpenLog(*out->data_dir, observer));
+absl::Status OpenFresh(const Config& config, storage::RaftLogObserver* observer, Bootstrapped* out) {
+  KEEL_ASSIGN_OR_RETURN(out->log, OpenLog(config, *out->data_dir, observer));
   KEEL_ASSIGN_OR_RETURN(out->store, OpenStore(*out->data_dir));
   // A bootstrap stands at index 1.
   if (out->log->last_index().value() > 1 || out->store->applied().index > 1) {
@@ -146,7 +149,7 @@ absl::Status OpenFresh(storage::RaftLogObserver* observer, Bootstrapped* out) {
     fs::remove_all(dir, error);
     if (error) return absl::FailedPreconditionError(absl::StrCat("cannot remove ", dir, ": ", error.message()));
   }
-  KEEL_ASSIGN_OR_RETURN(out->log, OpenLog(*out->data_dir, observer));
+  KEEL_ASSIGN_OR_RETURN(out->log, OpenLog(config, *out->data_dir, observer));
   KEEL_ASSIGN_OR_RETURN(out->store, OpenStore(*out->data_dir));
   return absl::OkStatus();
 }
@@ -267,7 +270,7 @@ absl::StatusOr<Joined> FindCluster(const Config& config) {
 
 absl::Status StartFirstTime(const Config& config, storage::RaftLogObserver* observer, Bootstrapped* out) {
   const InitialIds ids = ComputeIds(config);
-  KEEL_RETURN_IF_ERROR(OpenFresh(observer, out));
+  KEEL_RETURN_IF_ERROR(OpenFresh(config, observer, out));
   KEEL_RETURN_IF_ERROR(out->store->Bootstrap({.cluster_id = ids.cluster_id, .members = ids.members}));
   KEEL_RETURN_IF_ERROR(
       out->data_dir->WriteIdentity({.cluster_id = ids.cluster_id, .member_id = ids.self.value(), .name = config.name}));
@@ -278,7 +281,7 @@ absl::Status StartFirstTime(const Config& config, storage::RaftLogObserver* obse
 }
 
 absl::Status Join(const Config& config, Joined joined, storage::RaftLogObserver* observer, Bootstrapped* out) {
-  KEEL_RETURN_IF_ERROR(OpenFresh(observer, out));
+  KEEL_RETURN_IF_ERROR(OpenFresh(config, observer, out));
   KEEL_RETURN_IF_ERROR(out->data_dir->WriteIdentity(
       {.cluster_id = joined.cluster_id, .member_id = joined.member_id, .name = config.name}));
   out->peers = std::move(joined.peers);
@@ -288,7 +291,6 @@ absl::Status Join(const Config& config, Joined joined, storage::RaftLogObserver*
   return absl::OkStatus();
 }
 
-// An unfinished join goes on. The members may have changed since; whoever leads makes itself known.
 // Those of `members` that this member can dial, but for itself.
 template <typename Members>
 std::vector<PeerAddress> PeersAmong(const Members& members, uint64_t self) {
@@ -301,6 +303,7 @@ std::vector<PeerAddress> PeersAmong(const Members& members, uint64_t self) {
   return peers;
 }
 
+// An unfinished join goes on. The members may have changed since; whoever leads makes itself known.
 void FindPeersAgain(const Config& config, Bootstrapped* out) {
   const std::vector<peer::ListResponse> lists = AskMembers(config);
   if (lists.empty() || lists.front().cluster_id() != out->identity.cluster_id) return;
@@ -310,7 +313,7 @@ void FindPeersAgain(const Config& config, Bootstrapped* out) {
 absl::Status Restart(const Config& config, storage::RaftLogObserver* observer, Bootstrapped* out) {
   out->identity = *out->data_dir->identity();
   KEEL_RETURN_IF_ERROR(CheckIdentity(config, out->identity));
-  KEEL_ASSIGN_OR_RETURN(out->log, OpenLog(*out->data_dir, observer));
+  KEEL_ASSIGN_OR_RETURN(out->log, OpenLog(config, *out->data_dir, observer));
   KEEL_ASSIGN_OR_RETURN(out->store, OpenStore(*out->data_dir));
   KEEL_RETURN_IF_ERROR(CheckState(out->data_dir->path(), out->identity, *out->log, *out->store));
   KEEL_RETURN_IF_ERROR(CheckLearners(config, *out->store));
@@ -335,7 +338,7 @@ absl::Status Recover(Bootstrapped* out) {
 
 // Ends the log with an entry that makes this member the only one. It is in force from the start, so what the log holds,
 // committed or not, is committed by this member alone: nothing that was acknowledged is lost.
-absl::Status MakeOnlyMember(storage::RaftLogObserver* observer, Bootstrapped* out) {
+absl::Status MakeOnlyMember(const Config& config, storage::RaftLogObserver* observer, Bootstrapped* out) {
   if (!out->store->bootstrapped()) return Refused(out->data_dir->path(), "holds no state yet to found a cluster on");
   const raft::MemberId self(out->identity.member_id);
   const raft::Term term = out->initial.hard_state.term + 1;
@@ -348,7 +351,7 @@ absl::Status MakeOnlyMember(storage::RaftLogObserver* observer, Bootstrapped* ou
   hard_state.vote = self;
   KEEL_RETURN_IF_ERROR(out->log->Append({.hard_state = hard_state, .entries = {std::move(entry)}}));
   out->log.reset();
-  KEEL_ASSIGN_OR_RETURN(out->log, OpenLog(*out->data_dir, observer));
+  KEEL_ASSIGN_OR_RETURN(out->log, OpenLog(config, *out->data_dir, observer));
   KEEL_LOG_WARN("forced a new cluster of this member alone; remove --force-new-cluster before the next start",
                 {{"local-member-id", HexId(out->identity.member_id)}, {"cluster-id", HexId(out->identity.cluster_id)}});
   return Recover(out);
@@ -439,7 +442,7 @@ absl::StatusOr<Bootstrapped> Bootstrap(const Config& config, storage::RaftLogObs
   out.identity = *out.data_dir->identity();
   KEEL_RETURN_IF_ERROR(Recover(&out));
   if (config.force_new_cluster) {
-    KEEL_RETURN_IF_ERROR(MakeOnlyMember(observer, &out));
+    KEEL_RETURN_IF_ERROR(MakeOnlyMember(config, observer, &out));
   } else if (is_restart) {
     KEEL_RETURN_IF_ERROR(CheckWelcome(out));
   }

@@ -48,6 +48,7 @@ struct Config {
   int64_t election_ms = 1000;
   uint64_t snapshot_count = 10000;
   uint64_t snapshot_catchup_entries = 5000;
+  uint64_t log_segment_bytes = 64u << 20;  // Of the Raft log's files. Has no flag: smaller only where disks are tiny.
   size_t max_request_bytes = 1572864;
   size_t max_txn_ops = 128;
   uint32_t max_concurrent_streams = 4294967295u;
