@@ -57,7 +57,7 @@ class Server {
     server->cluster_.emplace(std::move(cluster));
     KEEL_RETURN_IF_ERROR(server->cluster_->StartAll());
     KEEL_ASSIGN_OR_RETURN(server->client_, Client::Create({.endpoints = {server->endpoint()}}));
-    return server->client_->kv().Get("ready", {}, {.timeout = absl::Seconds(30)}).status().ok()
+    return server->client_->kv().Get("ready", {}, {.timeout = absl::Seconds(30), .wait_for_ready = true}).status().ok()
                ? absl::StatusOr<std::unique_ptr<Server>>(std::move(server))
                : absl::UnavailableError(absl::StrCat(program, " does not start: ", server->cluster_->LogTails()));
   }

@@ -4,12 +4,14 @@
 
 #include "base/status_macros.h"
 #include "client/src/core.h"
+#include "client/src/housekeeping.h"
 #include "client/src/watch_stream.h"
 
 namespace keel {
 
 absl::StatusOr<std::unique_ptr<Client>> Client::Create(const ClientOptions& options) {
   KEEL_ASSIGN_OR_RETURN(std::shared_ptr<client::Core> core, client::Core::Create(options));
+  client::StartHousekeeping(*core);
   return std::unique_ptr<Client>(new Client(std::move(core)));
 }
 
@@ -26,17 +28,13 @@ std::unique_ptr<Watcher> Client::Watch(std::string_view key, const WatchOptions&
   return std::make_unique<Watcher>(client::WatchStream::Start(core_, key, options, std::move(callback)));
 }
 
+int64_t Client::in_flight() const { return core_->in_flight(); }
+
 std::vector<std::string> Client::endpoints() const { return core_->endpoints(); }
 
 absl::Status Client::Sync(const CallOptions& call) {
   KEEL_ASSIGN_OR_RETURN(const MembersResponse members, cluster_.List({}, call));
-  std::vector<std::string> endpoints;
-  for (const Member& member : members.members) {
-    if (!member.is_started() || member.is_learner) continue;
-    endpoints.insert(endpoints.end(), member.client_urls.begin(), member.client_urls.end());
-  }
-  if (endpoints.empty()) return absl::FailedPreconditionError("no started member says where clients find it");
-  return core_->SetEndpoints(endpoints);
+  return client::TakeEndpoints(*core_, members);
 }
 
 }  // namespace keel

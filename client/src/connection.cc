@@ -89,10 +89,11 @@ absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> TlsCredentials(const T
   return grpc::experimental::TlsCredentials(lax);
 }
 
-std::shared_ptr<Connection> MakeConnection(const Url& url, const ClientOptions& options,
+std::shared_ptr<Connection> MakeConnection(const std::string& endpoint, const Url& url, const ClientOptions& options,
                                            const std::shared_ptr<grpc::ChannelCredentials>& tls,
                                            grpc::CompletionQueue* queue) {
   auto connection = std::make_shared<Connection>();
+  connection->endpoint = endpoint;
   // For a socket file gRPC shows "unix:/path" as the peer of an answered call; the target must not look like that.
   connection->target = url.is_unix() ? absl::StrCat("unix://", url.path[0] == '/' ? "" : "/", url.path) : url.Target();
   connection->channel = grpc::CreateCustomChannel(

@@ -24,6 +24,7 @@ namespace keel::client {
 struct Connection {
   std::shared_ptr<grpc::Channel> channel;
   grpc::CompletionQueue* queue = nullptr;  // Whose thread serves it.
+  std::string endpoint;                    // As the application wrote it.
   std::string target;                      // What grpc::ClientContext::peer() says before a server has answered.
   std::unique_ptr<etcdserverpb::KV::Stub> kv;
   std::unique_ptr<etcdserverpb::Lease::Stub> lease;
@@ -46,7 +47,7 @@ struct Endpoint {
 absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> TlsCredentials(const TlsOptions& options);
 
 // Opens nothing yet: a channel dials when it is first used. `tls` is used by https and unixs.
-std::shared_ptr<Connection> MakeConnection(const Url& url, const ClientOptions& options,
+std::shared_ptr<Connection> MakeConnection(const std::string& endpoint, const Url& url, const ClientOptions& options,
                                            const std::shared_ptr<grpc::ChannelCredentials>& tls,
                                            grpc::CompletionQueue* queue);
 

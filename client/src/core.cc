@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/status_macros.h"
@@ -12,6 +13,8 @@ namespace {
 
 // Endpoints that calls have named and that are not in the list; beyond it their channels are made anew.
 constexpr size_t kNamedEndpointsMax = 64;
+// Of what a client asks the members by itself.
+constexpr absl::Duration kShortestInterval = absl::Milliseconds(100);
 
 }  // namespace
 
@@ -19,6 +22,16 @@ absl::StatusOr<std::shared_ptr<Core>> Core::Create(const ClientOptions& options)
   if (options.endpoints.empty()) return absl::InvalidArgumentError("a client needs at least one endpoint");
   if (options.connections_per_endpoint < 1 || options.io_threads < 1) {
     return absl::InvalidArgumentError("connections_per_endpoint and io_threads must be at least 1");
+  }
+  if (std::min(options.leader_refresh, options.sync_interval) < kShortestInterval) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("leader_refresh and sync_interval must be at least ", absl::FormatDuration(kShortestInterval)));
+  }
+  if (options.in_flight_max < 1) return absl::InvalidArgumentError("in_flight_max must be at least 1");
+  if (!options.user.empty() || !options.password.empty()) {
+    return absl::UnimplementedError(absl::StrCat("user '", options.user,
+                                                 "': this release cannot log in; leave user and password empty and use "
+                                                 "a client certificate where the servers ask for one"));
   }
   std::shared_ptr<grpc::ChannelCredentials> tls;
   KEEL_ASSIGN_OR_RETURN(tls, TlsCredentials(options.tls.value_or(TlsOptions{})));
@@ -31,7 +44,8 @@ absl::StatusOr<std::shared_ptr<Core>> Core::Create(const ClientOptions& options)
   return core;
 }
 
-Core::Core(const ClientOptions& options) : options_(options), random_(Random::EntropySeed()) {
+Core::Core(const ClientOptions& options)
+    : options_(options), key_prefix_(options.key_prefix), random_(Random::EntropySeed()) {
   for (int i = 0; i < options.io_threads; ++i) {
     auto io = std::make_unique<IoThread>();
     io->thread = std::thread([queue = &io->queue] {
@@ -85,7 +99,7 @@ void Core::Unregister(Activity* activity) {
   if (activity->next_ != nullptr) activity->next_->previous_ = activity->previous_;
 }
 
-Route Core::Pick(std::optional<size_t> avoid) {
+Route Core::Pick(std::span<const size_t> avoid) {
   const uint64_t turn = next_connection_.fetch_add(1, std::memory_order_relaxed);
   absl::MutexLock lock(&mu_);
   // Only calls that have somewhere else to go look at the clock.
@@ -121,6 +135,7 @@ absl::StatusOr<Route> Core::PickExactly(std::string_view endpoint) {
 }
 
 void Core::Succeeded(const Route& route) {
+  NoteConnected();
   if (!route.endpoint || !has_failures_.load(std::memory_order_relaxed)) return;
   absl::MutexLock lock(&mu_);
   if (route.endpoints == endpoints_) picker_->Succeeded(*route.endpoint);
@@ -129,9 +144,27 @@ void Core::Succeeded(const Route& route) {
 
 void Core::Failed(const Route& route) {
   if (!route.endpoint) return;
+  {
+    absl::MutexLock lock(&mu_);
+    if (route.endpoints == endpoints_) picker_->Failed(*route.endpoint, Clock::Real().Now());
+    has_failures_.store(picker_->has_failures(), std::memory_order_relaxed);
+  }
+  if (on_failure_ != nullptr) on_failure_();
+}
+
+void Core::SetLeader(std::string_view endpoint) {
   absl::MutexLock lock(&mu_);
-  if (route.endpoints == endpoints_) picker_->Failed(*route.endpoint, Clock::Real().Now());
-  has_failures_.store(picker_->has_failures(), std::memory_order_relaxed);
+  std::optional<size_t> leader;
+  for (size_t i = 0; i < endpoints_->size(); ++i) {
+    if ((*endpoints_)[i].text == endpoint) leader = i;
+  }
+  picker_->set_leader(leader);
+}
+
+absl::Duration Core::Patience(const CallOptions& call) const {
+  if (call.wait_for_ready) return absl::InfiniteDuration();
+  if (call.fail_fast || !has_connected()) return absl::ZeroDuration();
+  return options_.reconnect_patience;
 }
 
 std::vector<std::string> Core::endpoints() const {
@@ -141,8 +174,15 @@ std::vector<std::string> Core::endpoints() const {
   return texts;
 }
 
+bool Core::HasEndpoints(const std::vector<std::string>& texts) const {
+  absl::MutexLock lock(&mu_);
+  return endpoints_ != nullptr && std::equal(endpoints_->begin(), endpoints_->end(), texts.begin(), texts.end(),
+                                             [](const Endpoint& e, const std::string& text) { return e.text == text; });
+}
+
 absl::Status Core::SetEndpoints(const std::vector<std::string>& texts) {
   if (texts.empty()) return absl::InvalidArgumentError("a client needs at least one endpoint");
+  if (HasEndpoints(texts)) return absl::OkStatus();  // What is known of them stays known.
   auto made = std::make_shared<std::vector<Endpoint>>();
   for (const std::string& text : texts) {
     std::optional<Endpoint> kept;  // Open connections stay.
@@ -173,7 +213,7 @@ absl::StatusOr<Endpoint> Core::MakeEndpoint(const std::string& text, int connect
   for (int i = 0; i < connections; ++i) {
     const uint64_t turn = next_queue_.fetch_add(1, std::memory_order_relaxed);
     grpc::CompletionQueue* queue = &io_threads_[turn % io_threads_.size()]->queue;
-    endpoint.connections.push_back(MakeConnection(url, options_, tls_, queue));
+    endpoint.connections.push_back(MakeConnection(text, url, options_, tls_, queue));
   }
   return endpoint;
 }

@@ -6,8 +6,10 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -21,6 +23,7 @@
 #include "client/src/callback_thread.h"
 #include "client/src/connection.h"
 #include "client/src/endpoint_picker.h"
+#include "client/src/key_prefix.h"
 #include "client/src/timer_thread.h"
 #include "keel/options.h"
 
@@ -79,10 +82,20 @@ class Core : public std::enable_shared_from_this<Core> {
   bool stopping() const { return stopping_.load(std::memory_order_acquire); }
 
   const ClientOptions& options() const { return options_; }
+  const KeyPrefix& key_prefix() const { return key_prefix_; }
 
   // False after Shutdown() began: the activity must then not touch a completion queue.
   bool Register(Activity* activity);
   void Unregister(Activity* activity);
+  // Counts a call in; false if there are as many as ClientOptions::in_flight_max. Leave() counts it out.
+  bool Enter() {
+    if (in_flight_.fetch_add(1, std::memory_order_relaxed) < options_.in_flight_max) return true;
+    Leave();
+    return false;
+  }
+  void Leave() { in_flight_.fetch_sub(1, std::memory_order_relaxed); }
+  int64_t in_flight() const { return in_flight_.load(std::memory_order_relaxed); }
+
   // Runs `change` unless Shutdown() has begun, such that CancelFromCore either sees its effect or does not run at all
   // until later. For replacing what CancelFromCore would cancel.
   template <typename Change>
@@ -93,12 +106,23 @@ class Core : public std::enable_shared_from_this<Core> {
     return true;
   }
 
-  // The next endpoint to try, other than `avoid` if possible.
-  Route Pick(std::optional<size_t> avoid);
+  // The next endpoint to try, none of `avoid` if possible. See Tour.
+  Route Pick(std::span<const size_t> avoid = {});
   // A route to exactly this endpoint. kInvalidArgument if it cannot be read.
   absl::StatusOr<Route> PickExactly(std::string_view endpoint);
   void Succeeded(const Route& route);
   void Failed(const Route& route);
+  // Who leads, for Balance::kLeader; empty: not known.
+  void SetLeader(std::string_view endpoint);
+  // Called whenever an endpoint has failed, on any thread. Set before the first call.
+  void set_on_failure(std::function<void()> on_failure) { on_failure_ = std::move(on_failure); }
+  // Some server has answered; see ClientOptions::reconnect_patience.
+  void NoteConnected() {
+    if (!has_connected_.load(std::memory_order_relaxed)) has_connected_.store(true, std::memory_order_relaxed);
+  }
+  bool has_connected() const { return has_connected_.load(std::memory_order_relaxed); }
+  // How long a call with these options goes on while no endpoint can be connected to.
+  absl::Duration Patience(const CallOptions& call) const;
   size_t endpoint_count() const { return endpoint_count_.load(std::memory_order_relaxed); }
 
   std::vector<std::string> endpoints() const;
@@ -117,15 +141,20 @@ class Core : public std::enable_shared_from_this<Core> {
   };
 
   explicit Core(const ClientOptions& options);
+  bool HasEndpoints(const std::vector<std::string>& texts) const;
   absl::StatusOr<Endpoint> MakeEndpoint(const std::string& text, int connections);
   bool NoActivity() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(registry_mu_) { return activities_ == nullptr; }
 
   const ClientOptions options_;
+  const KeyPrefix key_prefix_;
   std::shared_ptr<grpc::ChannelCredentials> tls_;
+  std::function<void()> on_failure_;  // May be null.
   std::vector<std::unique_ptr<IoThread>> io_threads_;
+  std::atomic<int64_t> in_flight_ = 0;
   std::atomic<uint64_t> next_connection_ = 0;
   std::atomic<uint64_t> next_queue_ = 0;
   std::atomic<size_t> endpoint_count_ = 1;
+  std::atomic<bool> has_connected_ = false;
   std::atomic<bool> has_failures_ = false;  // picker_->has_failures(), so that most successes need no lock.
 
   absl::Mutex registry_mu_;

@@ -17,13 +17,19 @@ EndpointPicker::EndpointPicker(size_t count, Balance balance, uint64_t start)
   KEEL_CHECK_GT(count, 0u);
 }
 
-size_t EndpointPicker::Pick(absl::Time now, std::optional<size_t> avoid) {
+size_t EndpointPicker::Pick(absl::Time now, std::span<const size_t> avoid) {
   const size_t n = endpoints_.size();
+  const auto is_avoided = [&](size_t e) {
+    return avoid.size() < n && std::find(avoid.begin(), avoid.end(), e) != avoid.end();
+  };
+  if (balance_ == Balance::kLeader && leader_ && endpoints_[*leader_].rest_until <= now && !is_avoided(*leader_)) {
+    return next_ = *leader_;
+  }
   std::optional<size_t> rested;   // First healthy one in order.
   std::optional<size_t> soonest;  // Else the one whose rest ends first.
   for (size_t i = 0; i < n; ++i) {
     const size_t candidate = (next_ + i) % n;
-    if (n > 1 && avoid == candidate) continue;
+    if (is_avoided(candidate)) continue;
     if (endpoints_[candidate].rest_until <= now) {
       rested = candidate;
       break;

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "absl/time/time.h"
@@ -19,14 +20,16 @@ class EndpointPicker {
   // REQUIRES: count > 0. `start` is the index of the first choice, taken modulo count.
   EndpointPicker(size_t count, Balance balance, uint64_t start);
 
-  // `avoid` is taken only if it is the only one.
-  size_t Pick(absl::Time now, std::optional<size_t> avoid = std::nullopt);
+  // None of `avoid`, unless it names all of them.
+  size_t Pick(absl::Time now, std::span<const size_t> avoid = {});
 
   void Succeeded(size_t endpoint);
   void Failed(size_t endpoint, absl::Time now);
 
   // True while some endpoint has failed and not succeeded since.
   bool has_failures() const;
+  // Whom Balance::kLeader goes to while it is healthy; unset: not known, it then stays where it is.
+  void set_leader(std::optional<size_t> endpoint) { leader_ = endpoint; }
   size_t size() const { return endpoints_.size(); }
 
  private:
@@ -38,6 +41,7 @@ class EndpointPicker {
   std::vector<Endpoint> endpoints_;
   const Balance balance_;
   size_t next_;  // First choice; kSticky moves it only on failure.
+  std::optional<size_t> leader_;
 };
 
 }  // namespace keel::client

@@ -17,36 +17,6 @@ using etcdserverpb::Lease;
 // The protocol counts in whole seconds; a lease must not end earlier than asked for.
 int64_t WholeSeconds(absl::Duration ttl) { return absl::ToInt64Seconds(absl::Ceil(ttl, absl::Seconds(1))); }
 
-void TimeToLiveAsync(client::Core& core, LeaseId id, const LeaseTimeToLiveOptions& options, const CallOptions& call,
-                     Callback<LeaseTimeToLiveResponse> done) {
-  StartCall<&Connection::lease, &Lease::Stub::AsyncLeaseTimeToLive, LeaseTimeToLiveResponse>(
-      core, client::kRead, call,
-      [&](etcdserverpb::LeaseTimeToLiveRequest* request) {
-        request->set_id(id);
-        request->set_keys(options.keys);
-        return absl::OkStatus();
-      },
-      [](etcdserverpb::LeaseTimeToLiveResponse& r) {
-        return LeaseTimeToLiveResponse{.header = client::FromProto(r.header()),
-                                       .id = r.id(),
-                                       .ttl_seconds = r.ttl(),
-                                       .granted_ttl_seconds = r.grantedttl(),
-                                       .keys = {r.keys().begin(), r.keys().end()}};
-      },
-      std::move(done));
-}
-
-void ListAsync(client::Core& core, const CallOptions& call, Callback<LeaseListResponse> done) {
-  StartCall<&Connection::lease, &Lease::Stub::AsyncLeaseLeases, LeaseListResponse>(
-      core, client::kRead, call, [](etcdserverpb::LeaseLeasesRequest*) { return absl::OkStatus(); },
-      [](etcdserverpb::LeaseLeasesResponse& r) {
-        LeaseListResponse out{.header = client::FromProto(r.header())};
-        for (const etcdserverpb::LeaseStatus& lease : r.leases()) out.leases.push_back(lease.id());
-        return out;
-      },
-      std::move(done));
-}
-
 }  // namespace
 
 void Leases::GrantAsync(absl::Duration ttl, const LeaseGrantOptions& options, const CallOptions& call,
@@ -88,6 +58,38 @@ void Leases::KeepAliveOnceAsync(LeaseId id, const CallOptions& call, Callback<Le
   running->Start();  // It owns itself from here.
 }
 
+void Leases::TimeToLiveAsync(LeaseId id, const LeaseTimeToLiveOptions& options, const CallOptions& call,
+                             Callback<LeaseTimeToLiveResponse> done) {
+  StartCall<&Connection::lease, &Lease::Stub::AsyncLeaseTimeToLive, LeaseTimeToLiveResponse>(
+      core_, client::kRead, call,
+      [&](etcdserverpb::LeaseTimeToLiveRequest* request) {
+        request->set_id(id);
+        request->set_keys(options.keys);
+        return absl::OkStatus();
+      },
+      [&prefix = core_.key_prefix()](etcdserverpb::LeaseTimeToLiveResponse& r) {
+        LeaseTimeToLiveResponse out{.header = client::FromProto(r.header()),
+                                    .id = r.id(),
+                                    .ttl_seconds = r.ttl(),
+                                    .granted_ttl_seconds = r.grantedttl(),
+                                    .keys = {r.keys().begin(), r.keys().end()}};
+        prefix.Leave(&out.keys);
+        return out;
+      },
+      std::move(done));
+}
+
+void Leases::ListAsync(const CallOptions& call, Callback<LeaseListResponse> done) {
+  StartCall<&Connection::lease, &Lease::Stub::AsyncLeaseLeases, LeaseListResponse>(
+      core_, client::kRead, call, [](etcdserverpb::LeaseLeasesRequest*) { return absl::OkStatus(); },
+      [](etcdserverpb::LeaseLeasesResponse& r) {
+        LeaseListResponse out{.header = client::FromProto(r.header())};
+        for (const etcdserverpb::LeaseStatus& lease : r.leases()) out.leases.push_back(lease.id());
+        return out;
+      },
+      std::move(done));
+}
+
 absl::StatusOr<LeaseGrantResponse> Leases::Grant(absl::Duration ttl, const LeaseGrantOptions& options,
                                                  const CallOptions& call) {
   return client::Await<LeaseGrantResponse>([&](auto done) { GrantAsync(ttl, options, call, std::move(done)); });
@@ -104,11 +106,11 @@ absl::StatusOr<LeaseKeepAliveResponse> Leases::KeepAliveOnce(LeaseId id, const C
 absl::StatusOr<LeaseTimeToLiveResponse> Leases::TimeToLive(LeaseId id, const LeaseTimeToLiveOptions& options,
                                                            const CallOptions& call) {
   return client::Await<LeaseTimeToLiveResponse>(
-      [&](auto done) { TimeToLiveAsync(core_, id, options, call, std::move(done)); });
+      [&](auto done) { TimeToLiveAsync(id, options, call, std::move(done)); });
 }
 
 absl::StatusOr<LeaseListResponse> Leases::List(const CallOptions& call) {
-  return client::Await<LeaseListResponse>([&](auto done) { ListAsync(core_, call, std::move(done)); });
+  return client::Await<LeaseListResponse>([&](auto done) { ListAsync(call, std::move(done)); });
 }
 
 }  // namespace keel

@@ -1,9 +1,12 @@
 #include "keel/maintenance.h"
 
+#include <stop_token>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "base/grpc_status.h"
 #include "base/status_macros.h"
+#include "client/src/connect_error.h"
 #include "client/src/convert.h"
 #include "client/src/snapshot_file.h"
 #include "client/src/unary_call.h"
@@ -11,6 +14,7 @@
 namespace keel {
 namespace {
 
+using client::Await;
 using client::Connection;
 using client::kRead;
 using client::kWrite;
@@ -25,88 +29,91 @@ CallOptions At(std::string_view endpoint, const CallOptions& call) {
 }
 
 template <auto kRpc, typename Response, typename Fill, typename Convert>
-absl::StatusOr<Response> CallMaintenance(client::Core& core, const client::CallTraits& traits,
-                                         const CallOptions& options, Fill fill, Convert convert) {
-  return client::Await<Response>([&](auto done) {
-    client::StartCall<&Connection::maintenance, kRpc, Response>(
-        core, traits, options,
-        [&](auto* request) {
-          fill(request);
-          return absl::OkStatus();
-        },
-        convert, std::move(done));
-  });
+void CallMaintenance(client::Core& core, const client::CallTraits& traits, const CallOptions& options, Fill fill,
+                     Convert convert, Callback<Response> done) {
+  client::StartCall<&Connection::maintenance, kRpc, Response>(
+      core, traits, options,
+      [&](auto* request) {
+        fill(request);
+        return absl::OkStatus();
+      },
+      convert, std::move(done));
 }
 
-absl::StatusOr<AlarmResponse> CallAlarm(client::Core& core, AlarmRequest::AlarmAction action, const Alarm& alarm,
-                                        const CallOptions& call) {
+void CallAlarm(client::Core& core, AlarmRequest::AlarmAction action, const Alarm& alarm, const CallOptions& call,
+               Callback<AlarmResponse> done) {
   // Setting or clearing an alarm twice is the same as once, and the answer of the second tells too.
-  return CallMaintenance<&Stub::AsyncAlarm, AlarmResponse>(
+  CallMaintenance<&Stub::AsyncAlarm, AlarmResponse>(
       core, action == AlarmRequest::GET ? kRead : client::kHarmlessWrite, call,
       [&](AlarmRequest* request) {
         request->set_action(action);
         request->set_memberid(alarm.member_id);
         request->set_alarm(static_cast<etcdserverpb::AlarmType>(alarm.type));
       },
-      client::kByFromProto);
+      client::kByFromProto, std::move(done));
 }
 
 }  // namespace
 
-absl::StatusOr<StatusResponse> Maintenance::Status(std::string_view endpoint, const CallOptions& call) {
-  return CallMaintenance<&Stub::AsyncStatus, StatusResponse>(
-      core_, kRead, At(endpoint, call), [](etcdserverpb::StatusRequest*) {}, client::kByFromProto);
+void Maintenance::StatusAsync(std::string_view endpoint, const CallOptions& call, Callback<StatusResponse> done) {
+  CallMaintenance<&Stub::AsyncStatus, StatusResponse>(
+      core_, kRead, At(endpoint, call), [](etcdserverpb::StatusRequest*) {}, client::kByFromProto, std::move(done));
 }
 
-absl::StatusOr<HashKvResponse> Maintenance::HashKv(std::string_view endpoint, int64_t revision,
-                                                   const CallOptions& call) {
-  return CallMaintenance<&Stub::AsyncHashKV, HashKvResponse>(
+void Maintenance::HashKvAsync(std::string_view endpoint, int64_t revision, const CallOptions& call,
+                              Callback<HashKvResponse> done) {
+  CallMaintenance<&Stub::AsyncHashKV, HashKvResponse>(
       core_, kRead, At(endpoint, call), [&](etcdserverpb::HashKVRequest* request) { request->set_revision(revision); },
       [](etcdserverpb::HashKVResponse& r) {
         return HashKvResponse{.header = client::FromProto(r.header()),
                               .hash = r.hash(),
                               .compact_revision = r.compact_revision(),
                               .hash_revision = r.hash_revision()};
-      });
+      },
+      std::move(done));
 }
 
-absl::StatusOr<HashResponse> Maintenance::Hash(std::string_view endpoint, const CallOptions& call) {
-  return CallMaintenance<&Stub::AsyncHash, HashResponse>(
+void Maintenance::HashAsync(std::string_view endpoint, const CallOptions& call, Callback<HashResponse> done) {
+  CallMaintenance<&Stub::AsyncHash, HashResponse>(
       core_, kRead, At(endpoint, call), [](etcdserverpb::HashRequest*) {},
       [](etcdserverpb::HashResponse& r) {
         return HashResponse{.header = client::FromProto(r.header()), .hash = r.hash()};
-      });
+      },
+      std::move(done));
 }
 
-absl::StatusOr<DefragmentResponse> Maintenance::Defragment(std::string_view endpoint, const CallOptions& call) {
-  return CallMaintenance<&Stub::AsyncDefragment, DefragmentResponse>(
+void Maintenance::DefragmentAsync(std::string_view endpoint, const CallOptions& call,
+                                  Callback<DefragmentResponse> done) {
+  CallMaintenance<&Stub::AsyncDefragment, DefragmentResponse>(
       core_, kWrite, At(endpoint, call), [](etcdserverpb::DefragmentRequest*) {},
-      [](etcdserverpb::DefragmentResponse& r) { return DefragmentResponse{.header = client::FromProto(r.header())}; });
+      [](etcdserverpb::DefragmentResponse& r) { return DefragmentResponse{.header = client::FromProto(r.header())}; },
+      std::move(done));
 }
 
-absl::StatusOr<AlarmResponse> Maintenance::Alarms(const CallOptions& call) {
-  return CallAlarm(core_, AlarmRequest::GET, Alarm{}, call);
+void Maintenance::AlarmsAsync(const CallOptions& call, Callback<AlarmResponse> done) {
+  CallAlarm(core_, AlarmRequest::GET, Alarm{}, call, std::move(done));
 }
 
-absl::StatusOr<AlarmResponse> Maintenance::ActivateAlarm(const Alarm& alarm, const CallOptions& call) {
-  return CallAlarm(core_, AlarmRequest::ACTIVATE, alarm, call);
+void Maintenance::ActivateAlarmAsync(const Alarm& alarm, const CallOptions& call, Callback<AlarmResponse> done) {
+  CallAlarm(core_, AlarmRequest::ACTIVATE, alarm, call, std::move(done));
 }
 
-absl::StatusOr<AlarmResponse> Maintenance::DisarmAlarm(const Alarm& alarm, const CallOptions& call) {
-  return CallAlarm(core_, AlarmRequest::DEACTIVATE, alarm, call);
+void Maintenance::DisarmAlarmAsync(const Alarm& alarm, const CallOptions& call, Callback<AlarmResponse> done) {
+  CallAlarm(core_, AlarmRequest::DEACTIVATE, alarm, call, std::move(done));
 }
 
-absl::StatusOr<MoveLeaderResponse> Maintenance::MoveLeader(std::string_view endpoint, uint64_t target_member,
-                                                           const CallOptions& call) {
-  return CallMaintenance<&Stub::AsyncMoveLeader, MoveLeaderResponse>(
+void Maintenance::MoveLeaderAsync(std::string_view endpoint, uint64_t target_member, const CallOptions& call,
+                                  Callback<MoveLeaderResponse> done) {
+  CallMaintenance<&Stub::AsyncMoveLeader, MoveLeaderResponse>(
       core_, client::kHarmlessWrite, At(endpoint, call),
       [&](etcdserverpb::MoveLeaderRequest* request) { request->set_targetid(target_member); },
-      [](etcdserverpb::MoveLeaderResponse& r) { return MoveLeaderResponse{.header = client::FromProto(r.header())}; });
+      [](etcdserverpb::MoveLeaderResponse& r) { return MoveLeaderResponse{.header = client::FromProto(r.header())}; },
+      std::move(done));
 }
 
-absl::StatusOr<DowngradeResponse> Maintenance::Downgrade(DowngradeAction action, std::string_view version,
-                                                         const CallOptions& call) {
-  return CallMaintenance<&Stub::AsyncDowngrade, DowngradeResponse>(
+void Maintenance::DowngradeAsync(DowngradeAction action, std::string_view version, const CallOptions& call,
+                                 Callback<DowngradeResponse> done) {
+  CallMaintenance<&Stub::AsyncDowngrade, DowngradeResponse>(
       core_, kWrite, call,
       [&](DowngradeRequest* request) {
         request->set_action(static_cast<DowngradeRequest::DowngradeAction>(action));
@@ -114,7 +121,47 @@ absl::StatusOr<DowngradeResponse> Maintenance::Downgrade(DowngradeAction action,
       },
       [](etcdserverpb::DowngradeResponse& r) {
         return DowngradeResponse{.header = client::FromProto(r.header()), .version = r.version()};
-      });
+      },
+      std::move(done));
+}
+
+absl::StatusOr<StatusResponse> Maintenance::Status(std::string_view endpoint, const CallOptions& call) {
+  return Await<StatusResponse>([&](auto done) { StatusAsync(endpoint, call, std::move(done)); });
+}
+
+absl::StatusOr<HashKvResponse> Maintenance::HashKv(std::string_view endpoint, int64_t revision,
+                                                   const CallOptions& call) {
+  return Await<HashKvResponse>([&](auto done) { HashKvAsync(endpoint, revision, call, std::move(done)); });
+}
+
+absl::StatusOr<HashResponse> Maintenance::Hash(std::string_view endpoint, const CallOptions& call) {
+  return Await<HashResponse>([&](auto done) { HashAsync(endpoint, call, std::move(done)); });
+}
+
+absl::StatusOr<DefragmentResponse> Maintenance::Defragment(std::string_view endpoint, const CallOptions& call) {
+  return Await<DefragmentResponse>([&](auto done) { DefragmentAsync(endpoint, call, std::move(done)); });
+}
+
+absl::StatusOr<AlarmResponse> Maintenance::Alarms(const CallOptions& call) {
+  return Await<AlarmResponse>([&](auto done) { AlarmsAsync(call, std::move(done)); });
+}
+
+absl::StatusOr<AlarmResponse> Maintenance::ActivateAlarm(const Alarm& alarm, const CallOptions& call) {
+  return Await<AlarmResponse>([&](auto done) { ActivateAlarmAsync(alarm, call, std::move(done)); });
+}
+
+absl::StatusOr<AlarmResponse> Maintenance::DisarmAlarm(const Alarm& alarm, const CallOptions& call) {
+  return Await<AlarmResponse>([&](auto done) { DisarmAlarmAsync(alarm, call, std::move(done)); });
+}
+
+absl::StatusOr<MoveLeaderResponse> Maintenance::MoveLeader(std::string_view endpoint, uint64_t target_member,
+                                                           const CallOptions& call) {
+  return Await<MoveLeaderResponse>([&](auto done) { MoveLeaderAsync(endpoint, target_member, call, std::move(done)); });
+}
+
+absl::StatusOr<DowngradeResponse> Maintenance::Downgrade(DowngradeAction action, std::string_view version,
+                                                         const CallOptions& call) {
+  return Await<DowngradeResponse>([&](auto done) { DowngradeAsync(action, version, call, std::move(done)); });
 }
 
 absl::Status Maintenance::Snapshot(std::string_view endpoint,
@@ -123,7 +170,7 @@ absl::Status Maintenance::Snapshot(std::string_view endpoint,
   const CallOptions at = At(endpoint, call);
   client::Route route;
   if (at.endpoint.empty()) {
-    route = core_.Pick(std::nullopt);
+    route = core_.Pick();
   } else {
     KEEL_ASSIGN_OR_RETURN(route, core_.PickExactly(at.endpoint));
   }
@@ -131,6 +178,7 @@ absl::Status Maintenance::Snapshot(std::string_view endpoint,
   if (at.timeout) context.set_deadline(absl::ToChronoTime(absl::Now() + *at.timeout));
   client::BlockingStream activity(&context);
   if (!core_.Register(&activity)) return client::Core::ClosedError();
+  const std::stop_callback on_cancel(at.cancel, [&context] { context.TryCancel(); });
   absl::Status status;
   {
     auto reader = route.connection->maintenance->Snapshot(&context, etcdserverpb::SnapshotRequest());
@@ -143,6 +191,11 @@ absl::Status Maintenance::Snapshot(std::string_view endpoint,
     if (!status.ok()) context.TryCancel();
     const grpc::Status end = reader->Finish();
     if (status.ok()) status = FromGrpc(end);
+    if (!end.ok() && route.connection->FailedToConnect(context, end)) {
+      status = absl::UnavailableError(
+          absl::StrCat("endpoint ", route.connection->endpoint, ": ", client::ConnectCause(end.error_message())));
+    }
+    if (!end.ok() && at.cancel.stop_requested()) status = absl::CancelledError("cancelled by the caller");
   }
   core_.Unregister(&activity);
   return status;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <utility>
 
@@ -11,19 +12,16 @@
 #include "client/src/convert.h"
 #include "client/src/core.h"
 #include "client/src/retry_policy.h"
+#include "client/src/tour.h"
 #include "client/src/unary_call.h"
 #include "keel/kv.h"
+#include "keel/range_pager.h"
 
 namespace keel {
 namespace {
 
 using etcdserverpb::RangeRequest;
 using etcdserverpb::RangeStreamResponse;
-
-// How many pairs a page has at first; then about as many as fit kPageBytes.
-constexpr int64_t kFirstPagePairs = 100;
-constexpr int64_t kPagePairsMax = 10000;
-constexpr int64_t kPageBytes = 1 << 20;
 
 // How one attempt ended.
 struct Attempt {
@@ -41,6 +39,7 @@ Attempt ReadOnce(client::Core& core, const client::Route& route, const RangeRequ
   if (deadline < absl::InfiniteFuture()) context.set_deadline(absl::ToChronoTime(deadline));
   if (call.require_leader) context.AddMetadata("hasleader", "true");
   client::BlockingStream activity(&context);
+  const std::stop_callback on_cancel(call.cancel, [&context] { context.TryCancel(); });
   if (!core.Register(&activity)) {
     attempt.sink_status = client::Core::ClosedError();
     return attempt;
@@ -50,6 +49,7 @@ Attempt ReadOnce(client::Core& core, const client::Route& route, const RangeRequ
     RangeStreamResponse piece;
     while (attempt.sink_status.ok() && reader->Read(&piece)) {
       attempt.any_piece = true;
+      core.key_prefix().Leave(piece.mutable_range_response());
       attempt.end = client::FromProto(*piece.mutable_range_response());
       std::vector<KeyValue> kvs = std::exchange(attempt.end.kvs, {});
       if (!kvs.empty()) attempt.sink_status = sink(std::move(kvs));
@@ -60,45 +60,24 @@ Attempt ReadOnce(client::Core& core, const client::Route& route, const RangeRequ
   }
   core.Unregister(&activity);
   if (core.stopping() && !attempt.status.ok()) attempt.sink_status = client::Core::ClosedError();
+  if (call.cancel.stop_requested() && !attempt.status.ok()) {
+    attempt.sink_status = absl::CancelledError("cancelled by the caller");
+  }
   return attempt;
 }
 
-// For servers that have no streams. Every page is of the first one's revision.
+// For servers that have no streams.
 absl::StatusOr<RangeResponse> ReadPages(Kv& kv, std::string_view key, const RangeOptions& options,
                                         const RangeSink& sink, const CallOptions& call, absl::Time deadline) {
-  if (options.sort_order == SortOrder::kDescend || options.sort_target != SortTarget::kKey) {
-    return absl::UnimplementedError("pages of a range come in the order of its keys only");
-  }
-  RangeOptions page = options;
-  // The interval must stay what it is while its first key moves on.
-  KEEL_ASSIGN_OR_RETURN(client::KeySpan span,
-                        client::MakeSpan(key, options.range_end, options.prefix, options.from_key));
-  page.prefix = page.from_key = false;
-  page.range_end = span.range_end;
-  page.limit = kFirstPagePairs;
-  std::optional<RangeResponse> end;
-  for (int64_t delivered = 0;;) {
-    if (options.limit > 0) page.limit = std::min(page.limit, options.limit - delivered);
-    CallOptions one = call;
+  RangePager pages(kv, key, options);
+  CallOptions one = call;
+  const auto time_left = [&] {
     if (deadline < absl::InfiniteFuture()) one.timeout = std::max(deadline - absl::Now(), absl::ZeroDuration());
-    KEEL_ASSIGN_OR_RETURN(RangeResponse response, kv.Get(span.key, page, one));
-    std::vector<KeyValue> kvs = std::exchange(response.kvs, {});
-    const bool more = response.more;
-    if (!end) {
-      end = std::move(response);
-      if (page.revision <= 0) page.revision = end->header.revision;
-    }
-    if (kvs.empty()) return *end;
-    delivered += static_cast<int64_t>(kvs.size());
-    size_t bytes = 0;
-    for (const KeyValue& pair : kvs) bytes += pair.key.size() + pair.value.size();
-    span.key = kvs.back().key + '\0';
-    page.limit = std::clamp<int64_t>(kPageBytes * static_cast<int64_t>(kvs.size()) / static_cast<int64_t>(bytes), 1,
-                                     kPagePairsMax);
-    KEEL_RETURN_IF_ERROR(sink(std::move(kvs)));
-    end->more = options.limit > 0 && end->count > options.limit;
-    if (!more || (options.limit > 0 && delivered >= options.limit)) return *end;
-  }
+    return one;
+  };
+  while (pages.Next(time_left())) KEEL_RETURN_IF_ERROR(sink(std::move(pages.page())));
+  KEEL_RETURN_IF_ERROR(pages.status());
+  return RangeResponse{.header = pages.header(), .more = pages.more(), .count = pages.count()};
 }
 
 }  // namespace
@@ -107,13 +86,15 @@ absl::StatusOr<RangeResponse> Kv::GetStream(std::string_view key, const RangeOpt
                                             const CallOptions& call) {
   RangeRequest request;
   KEEL_RETURN_IF_ERROR(client::ToProto(key, options, &request));
+  KEEL_RETURN_IF_ERROR(core_.key_prefix().Enter(&request));
   const absl::Time deadline = call.timeout ? absl::Now() + *call.timeout : absl::InfiniteFuture();
   // How long to look for a server that begins to answer.
   const absl::Time begin_by = std::min(deadline, absl::Now() + core_.options().timeout);
   client::Route route;
+  client::Tour tour;
   for (int attempts = 1;; ++attempts) {
     if (call.endpoint.empty()) {
-      route = core_.Pick(attempts == 1 ? std::nullopt : route.endpoint);
+      route = tour.Next(core_);
     } else {
       KEEL_ASSIGN_OR_RETURN(route, core_.PickExactly(call.endpoint));
     }
@@ -130,18 +111,27 @@ absl::StatusOr<RangeResponse> Kv::GetStream(std::string_view key, const RangeOpt
       return ReadPages(*this, key, options, sink, call, deadline);
     }
     const std::string message = attempt.status.error_message();
-    const int endpoints = call.endpoint.empty() ? static_cast<int>(core_.endpoint_count()) : 1;
+    const size_t endpoints = call.endpoint.empty() ? core_.endpoint_count() : 1;
+    const absl::Time now = absl::Now();
+    if (attempt.sent) {
+      tour.Reached();
+      core_.NoteConnected();
+    } else {
+      tour.Refused(route.connection->endpoint, message, now);
+    }
     const client::Decision decision = client::Decide(
         {.call_class = client::CallClass::kRepeatable,
          .attempts = attempts,
          .attempts_max = call.endpoint.empty() ? 0 : 1,
-         .endpoints = endpoints,
+         .endpoints = static_cast<int>(endpoints),
          .fail_fast = call.fail_fast,
-         .remaining = begin_by - absl::Now(),
+         .unreachable_for = tour.UnreachableFor(endpoints, now),
+         .patience = core_.Patience(call),
+         .remaining = begin_by - now,
          .jitter = core_.Jitter()},
         {.code = static_cast<absl::StatusCode>(attempt.status.error_code()), .message = message, .sent = attempt.sent});
     if (decision.blame_endpoint) core_.Failed(route);
-    if (!decision.retry) return absl::Status(decision.code, message);
+    if (!decision.retry) return absl::Status(decision.code, attempt.sent ? message : tour.Explanation(endpoints));
     absl::SleepFor(std::max(decision.delay, absl::ZeroDuration()));
   }
 }

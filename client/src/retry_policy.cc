@@ -52,6 +52,7 @@ Decision Decide(const CallState& call, const AttemptResult& result) {
   if (result.message == "etcdserver: unhealthy cluster") may_retry = false;
   if (call.attempts_max > 0 && call.attempts >= call.attempts_max) may_retry = false;
   if (call.fail_fast && call.attempts >= call.endpoints) may_retry = false;
+  if (call.unreachable_for && *call.unreachable_for >= call.patience) may_retry = false;
   if (may_retry) {
     const int round = call.attempts / std::max(call.endpoints, 1);
     const bool round_is_over = call.attempts % std::max(call.endpoints, 1) == 0;

@@ -10,6 +10,7 @@
 // Everything else that ends a sent write early (broken connection, the server's own time-out, leadership lost) leaves
 // its outcome unknown, and is never reported as kUnavailable.
 
+#include <optional>
 #include <string_view>
 
 #include "absl/status/status.h"
@@ -30,14 +31,17 @@ struct AttemptResult {
 
 struct CallState {
   CallClass call_class = CallClass::kOnce;
-  bool is_write = false;                            // Repeating does not make its outcome known.
-  bool maybe_executed = false;                      // Some earlier attempt may have been executed.
-  int attempts = 1;                                 // Made so far, this one included.
-  int attempts_max = 0;                             // 0: no limit.
-  int endpoints = 1;                                // To choose from.
-  bool fail_fast = false;                           // At most one round over the endpoints.
-  absl::Duration remaining = absl::ZeroDuration();  // Until the call's deadline.
-  double jitter = 0.5;                              // Uniform in [0, 1).
+  bool is_write = false;        // Repeating does not make its outcome known.
+  bool maybe_executed = false;  // Some earlier attempt may have been executed.
+  int attempts = 1;             // Made so far, this one included.
+  int attempts_max = 0;         // 0: no limit.
+  int endpoints = 1;            // To choose from.
+  bool fail_fast = false;       // At most one round over the endpoints.
+  // For how long every endpoint has refused to be connected to. Unset: some has not, or has not been tried.
+  std::optional<absl::Duration> unreachable_for = std::nullopt;
+  absl::Duration patience = absl::InfiniteDuration();  // How long to go on then.
+  absl::Duration remaining = absl::ZeroDuration();     // Until the call's deadline.
+  double jitter = 0.5;                                 // Uniform in [0, 1).
 };
 
 struct Decision {

@@ -132,7 +132,7 @@ void SessionCore::ScheduleTick(absl::Duration delay) {
 }
 
 void SessionCore::Renew(absl::Time now, absl::Duration timeout) {
-  const CallTraits once = {.call_class = CallClass::kRepeatable, .is_write = false, .attempts_max = 1};
+  const CallTraits once = {.call_class = CallClass::kRepeatable, .is_write = false, .attempts_max = 1, .counts = false};
   CallOptions options;
   options.timeout = timeout;
   options.require_leader = true;  // Only a member that reaches the leader can renew.

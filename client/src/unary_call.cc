@@ -2,13 +2,15 @@
 
 #include <algorithm>
 
+#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "base/grpc_status.h"
 
 namespace keel::client {
 namespace {
 
-// A wait for a connection cannot be cancelled, so it is cut into pieces: what Shutdown() may have to wait for.
+// A wait for a connection cannot be cancelled, so it is cut into pieces: what Shutdown() may have to wait for. The same
+// holds for the pause before another attempt, for calls that can be cancelled.
 constexpr absl::Duration kConnectSlice = absl::Milliseconds(100);
 
 }  // namespace
@@ -18,8 +20,17 @@ CallBase::CallBase(std::shared_ptr<Core> core, const CallTraits& traits, const C
 
 void CallBase::Start() {
   deadline_ = absl::Now() + options_.timeout.value_or(core_->options().timeout);
+  if (traits_.counts) {
+    counted_ = core_->Enter();
+    if (!counted_) {
+      return End(absl::ResourceExhaustedError(
+          absl::StrCat(core_->options().in_flight_max,
+                       " calls are under way, as many as ClientOptions::in_flight_max allows; wait for some to end")));
+    }
+  }
   registered_ = core_->Register(this);
   if (!registered_) return End(Core::ClosedError());
+  if (options_.cancel.stop_possible()) on_cancel_.emplace(options_.cancel, [this] { CancelFromCaller(); });
   Attempt();
 }
 
@@ -29,17 +40,17 @@ void CallBase::Attempt() {
     if (!route.ok()) return End(route.status());
     route_ = *std::move(route);
   } else {
-    route_ = core_->Pick(attempts_ == 0 ? std::nullopt : route_.endpoint);
+    route_ = tour_.Next(*core_);
   }
   ++attempts_;
   DropAttempt();
   const bool may_go_on = core_->ChangeUnlessStopping([this] { context_.emplace(); });
   if (!may_go_on) return End(Core::ClosedError());
+  if (cancelled_) return End(CancelledByCaller());
 
   const absl::Duration remaining = deadline_ - absl::Now();
-  const int endpoints = route_.endpoint ? static_cast<int>(core_->endpoint_count()) : 1;
   const CallClass call_class = options_.repeat == Repeat::kAlways ? CallClass::kRepeatable : traits_.call_class;
-  attempt_deadline_ = absl::Now() + AttemptTimeout(call_class, endpoints, remaining);
+  attempt_deadline_ = absl::Now() + AttemptTimeout(call_class, static_cast<int>(endpoint_count()), remaining);
   if (attempt_deadline_ < absl::InfiniteFuture()) context_->set_deadline(absl::ToChronoTime(attempt_deadline_));
   if (options_.require_leader) context_->AddMetadata("hasleader", "true");
   ConnectOrSend();
@@ -61,21 +72,33 @@ void CallBase::ConnectOrSend() {
 void CallBase::Done(bool ok) {
   if (connecting_) {
     if (core_->stopping()) return End(Core::ClosedError());
+    if (cancelled_) return End(CancelledByCaller());
     if (absl::Now() < attempt_deadline_) return ConnectOrSend();
-    const std::string text = "not connected to " + route_.connection->target + " before the deadline";
-    return AttemptEnded(grpc::Status(grpc::StatusCode::DEADLINE_EXCEEDED, text), /*sent=*/false);
+    return AttemptEnded(grpc::Status(grpc::StatusCode::DEADLINE_EXCEEDED, "no connection in time"), /*sent=*/false);
   }
   if (!Advance(ok)) return;
   if (status_.ok()) {
     core_->Succeeded(route_);
     return End(absl::OkStatus());
   }
+  const bool sent = !route_.connection->FailedToConnect(*context_, status_);
   if (status_.error_code() == grpc::StatusCode::CANCELLED && core_->stopping()) return End(Core::ClosedError());
-  AttemptEnded(status_, !route_.connection->FailedToConnect(*context_, status_));
+  if (status_.error_code() == grpc::StatusCode::CANCELLED && cancelled_) {
+    maybe_executed_ = maybe_executed_ || sent;
+    return End(CancelledByCaller());
+  }
+  AttemptEnded(status_, sent);
 }
 
 void CallBase::AttemptEnded(const grpc::Status& status, bool sent) {
   const std::string message = status.error_message();
+  const absl::Time now = absl::Now();
+  if (sent) {
+    tour_.Reached();
+    core_->NoteConnected();
+  } else {
+    tour_.Refused(route_.connection->endpoint, message, now);
+  }
   const AttemptResult result = {
       .code = static_cast<absl::StatusCode>(status.error_code()), .message = message, .sent = sent};
   const Decision decision = Decide(
@@ -85,19 +108,27 @@ void CallBase::AttemptEnded(const grpc::Status& status, bool sent) {
           .maybe_executed = maybe_executed_,
           .attempts = attempts_,
           .attempts_max = options_.endpoint.empty() ? traits_.attempts_max : 1,
-          .endpoints = options_.endpoint.empty() ? static_cast<int>(core_->endpoint_count()) : 1,
+          .endpoints = static_cast<int>(endpoint_count()),
           .fail_fast = options_.fail_fast,
-          .remaining = deadline_ - absl::Now(),
+          .unreachable_for = tour_.UnreachableFor(endpoint_count(), now),
+          .patience = core_->Patience(options_),
+          .remaining = deadline_ - now,
           .jitter = core_->Jitter(),
       },
       result);
   if (decision.blame_endpoint) core_->Failed(route_);
   maybe_executed_ = maybe_executed_ || !SurelyNotExecuted(result);
-  if (!decision.retry) return End(absl::Status(decision.code, message));
+  if (!decision.retry) return End(absl::Status(decision.code, sent ? message : tour_.Explanation(endpoint_count())));
   if (decision.delay <= absl::ZeroDuration()) return Attempt();
-  core_->timers().Schedule(decision.delay, [this](TimerThread::Outcome outcome) {
+  AttemptAfter(decision.delay);
+}
+
+void CallBase::AttemptAfter(absl::Duration delay) {
+  const absl::Duration slice = on_cancel_ ? std::min(delay, kConnectSlice) : delay;
+  core_->timers().Schedule(slice, [this, rest = delay - slice](TimerThread::Outcome outcome) {
     if (outcome == TimerThread::Outcome::kStopped) return End(Core::ClosedError());
-    Attempt();
+    if (rest > absl::ZeroDuration() && !cancelled_) return AttemptAfter(rest);
+    Attempt();  // Or the end, if it was cancelled.
   });
 }
 
@@ -105,8 +136,24 @@ void CallBase::CancelFromCore() {
   if (context_) context_->TryCancel();
 }
 
+void CallBase::CancelFromCaller() {
+  // While stopping, CancelFromCore does it.
+  core_->ChangeUnlessStopping([this] {
+    cancelled_ = true;
+    if (context_) context_->TryCancel();
+  });
+}
+
+absl::Status CallBase::CancelledByCaller() const {
+  if (!traits_.is_write) return absl::CancelledError("cancelled by the caller");
+  return absl::CancelledError(maybe_executed_ ? "cancelled by the caller after it was sent; it may have been executed"
+                                              : "cancelled by the caller; it was not executed");
+}
+
 void CallBase::End(absl::Status status) {
+  on_cancel_.reset();
   const std::shared_ptr<Core> core = core_;  // Outlives us for Unregister.
+  if (counted_) core->Leave();               // Before Finish, which may start the next.
   Finish(std::move(status));
   if (registered_) core->Unregister(this);
   delete this;

@@ -4,9 +4,11 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -15,6 +17,7 @@
 #include "client/src/convert.h"
 #include "client/src/core.h"
 #include "client/src/retry_policy.h"
+#include "client/src/tour.h"
 #include "keel/options.h"
 
 namespace keel::client {
@@ -24,6 +27,7 @@ struct CallTraits {
   CallClass call_class = CallClass::kOnce;
   bool is_write = true;
   int attempts_max = 0;  // 0: as the policy says.
+  bool counts = true;    // Against ClientOptions::in_flight_max.
 };
 inline constexpr CallTraits kRead = {.call_class = CallClass::kRepeatable, .is_write = false};
 inline constexpr CallTraits kWrite = {.call_class = CallClass::kOnce, .is_write = true};
@@ -61,6 +65,12 @@ class CallBase : public QueueTag, public Activity {
   void Done(bool ok) final;
   void AttemptEnded(const grpc::Status& status, bool sent);
   void CancelFromCore() final;
+  // The application asks for the end, on any thread.
+  void CancelFromCaller();
+  // Attempts again after `delay`, unless it is cancelled in between.
+  void AttemptAfter(absl::Duration delay);
+  absl::Status CancelledByCaller() const;
+  size_t endpoint_count() const { return options_.endpoint.empty() ? core_->endpoint_count() : 1; }
   void End(absl::Status status);
 
   const std::shared_ptr<Core> core_;
@@ -69,11 +79,16 @@ class CallBase : public QueueTag, public Activity {
   absl::Time deadline_;          // Of the call. Wall time, as gRPC's deadlines are.
   absl::Time attempt_deadline_;  // Of this attempt.
   bool registered_ = false;
+  bool counted_ = false;
   Route route_;
+  Tour tour_;
   int attempts_ = 0;
   bool connecting_ = false;  // The tag under way is of the channel, not of the call.
   bool maybe_executed_ = false;
+  std::atomic<bool> cancelled_ = false;         // Set in Core::ChangeUnlessStopping, as context_ is.
   std::optional<grpc::ClientContext> context_;  // Replaced only in Core::ChangeUnlessStopping.
+  // Last, so that it is gone, and has run to its end, before anything that it touches.
+  std::optional<std::stop_callback<std::function<void()>>> on_cancel_;
 };
 
 template <typename Request, typename Response>

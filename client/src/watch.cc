@@ -19,6 +19,8 @@ absl::Status Watcher::RequestProgress() { return stream_->RequestProgress(); }
 
 void Watcher::Cancel() { stream_->Cancel(); }
 
+Watcher::Connection Watcher::connection() const { return stream_->connection(); }
+
 int64_t Watcher::compact_revision() const { return stream_->compact_revision(); }
 
 int64_t Watcher::next_revision() const { return stream_->next_revision(); }

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "base/check.h"
 #include "base/grpc_status.h"
 #include "client/src/convert.h"
@@ -118,6 +119,7 @@ class WatchStream::Attempt {
     const std::shared_ptr<WatchStream> watch = watch_;
     const Route route = route_;
     const grpc::Status status = status_;
+    const bool refused = route_.connection->FailedToConnect(context_, status_);
     {
       absl::MutexLock lock(&watch->mu_);
       if (create_timer_) watch->core_->timers().Cancel(*create_timer_);
@@ -125,7 +127,7 @@ class WatchStream::Attempt {
       watch->failures_ = is_created_ ? 0 : watch->failures_ + 1;
     }
     delete this;
-    watch->Disconnected(route, status);
+    watch->Disconnected(route, status, refused);
   }
 
   void Write(const etcdserverpb::WatchRequest& request) {
@@ -175,6 +177,7 @@ std::shared_ptr<WatchStream> WatchStream::Start(std::shared_ptr<Core> core, std:
     create.set_fragment(true);
     if (options.without_puts) create.add_filters(etcdserverpb::WatchCreateRequest::NOPUT);
     if (options.without_deletes) create.add_filters(etcdserverpb::WatchCreateRequest::NODELETE);
+    if (absl::Status entered = watch->core_->key_prefix().Enter(&create); !entered.ok()) span = std::move(entered);
   }
   bool registered = false;
   if (span.ok()) {
@@ -199,14 +202,16 @@ WatchStream::WatchStream(std::shared_ptr<Core> core, const WatchOptions& options
       options_(options),
       callback_(std::move(callback)),
       received_next_(options.start_revision),
-      taken_next_(options.start_revision) {}
+      taken_next_(options.start_revision),
+      last_error_(absl::UnavailableError("not connected yet")),
+      down_since_(absl::Now()) {}
 
 void WatchStream::Connect() {
-  absl::StatusOr<Route> route = options_.endpoint.empty() ? core_->Pick(std::nullopt)  // The failed one is resting.
-                                                          : core_->PickExactly(options_.endpoint);
   bool is_over = false;
   {
     absl::MutexLock lock(&mu_);
+    absl::StatusOr<Route> route =
+        options_.endpoint.empty() ? tour_.Next(*core_) : core_->PickExactly(options_.endpoint);
     if (!route.ok()) EndWith(route.status());
     is_over = ended_;
     if (!is_over) {
@@ -245,16 +250,26 @@ void WatchStream::Settle() {
   self.swap(self_);
 }
 
-void WatchStream::Disconnected(const Route& route, const grpc::Status& status) {
+void WatchStream::Disconnected(const Route& route, const grpc::Status& status, bool refused) {
   absl::Duration delay = absl::ZeroDuration();
   bool is_over = false;
   {
     absl::MutexLock lock(&mu_);
+    const int endpoints = options_.endpoint.empty() ? static_cast<int>(core_->endpoint_count()) : 1;
+    if (last_error_.ok()) down_since_ = absl::Now();
+    last_error_ = status.ok() ? absl::UnavailableError("the server ended the stream") : FromGrpc(status);
+    if (refused) {
+      tour_.Refused(route.connection->endpoint, status.error_message(), absl::Now());
+      last_error_ = absl::UnavailableError(tour_.Explanation(endpoints));
+      // A watch that has begun is patient for ever; one that never has wants to know that nobody is there.
+      const bool is_patient = options_.wait_for_ready || core_->has_connected() || created_told_;
+      if (!is_patient && tour_.UnreachableFor(endpoints, absl::Now())) EndWith(last_error_);
+    } else {
+      tour_.Reached();
+    }
     if (!ended_ && !MayReconnect(status)) EndWith(FromGrpc(status));
     is_over = ended_;
-    last_error_ = status.ok() ? absl::UnavailableError("the server ended the stream") : FromGrpc(status);
     progress_requests_ = 0;
-    const int endpoints = options_.endpoint.empty() ? static_cast<int>(core_->endpoint_count()) : 1;
     // Once round the endpoints without a pause.
     if (failures_ > 0) delay = RoundBackoff(failures_ / endpoints, core_->Jitter());
     if (failures_ < endpoints) delay = absl::ZeroDuration();
@@ -269,6 +284,7 @@ void WatchStream::EndWith(absl::Status status) {
   if (ended_) return;
   ended_ = true;
   end_status_ = std::move(status);
+  if (last_error_.ok()) down_since_ = absl::Now();
   if (callback_ != nullptr) PostDrain();
 }
 
@@ -296,6 +312,7 @@ void WatchStream::Receive(etcdserverpb::WatchResponse& in) {
     attempt_->Created();
     core_->Succeeded(attempt_->route());
     last_error_ = absl::OkStatus();
+    tour_ = Tour();
     // Events come after this revision, so this is where a later stream has to begin even if none has come.
     if (received_next_ == 0) received_next_ = in.header().revision() + 1;
     if (taken_next_ == 0) taken_next_ = received_next_;
@@ -317,6 +334,7 @@ void WatchStream::Receive(etcdserverpb::WatchResponse& in) {
 
 void WatchStream::ReceiveEvents(etcdserverpb::WatchResponse& in) {
   const size_t bytes = in.ByteSizeLong();
+  core_->key_prefix().Leave(&in);
   if (!fragments_) fragments_ = WatchResponse{.header = FromProto(in.header()), .watch_id = in.watch_id()};
   fragment_bytes_ += bytes;
   for (mvccpb::Event& event : *in.mutable_events()) {
@@ -409,6 +427,12 @@ void WatchStream::Drain() {
   }
   drain_posted_ = false;
   mu_.Unlock();
+}
+
+Watcher::Connection WatchStream::connection() const {
+  absl::MutexLock lock(&mu_);
+  if (ended_) return {.status = end_status_, .since = down_since_};
+  return {.status = last_error_, .since = last_error_.ok() ? absl::InfiniteFuture() : down_since_};
 }
 
 int64_t WatchStream::compact_revision() const {

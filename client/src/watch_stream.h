@@ -14,6 +14,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "client/src/core.h"
+#include "client/src/tour.h"
 #include "keel/watch.h"
 #include "proto/etcdserver_watch.pb.h"
 
@@ -33,6 +34,7 @@ class WatchStream final : public Activity, public std::enable_shared_from_this<W
   void Cancel();
   // After Cancel(): waits for a callback that runs, unless this is the thread that runs it.
   void AwaitCallback();
+  Watcher::Connection connection() const;
   int64_t compact_revision() const;
   int64_t next_revision() const;
 
@@ -53,7 +55,8 @@ class WatchStream final : public Activity, public std::enable_shared_from_this<W
   void ConnectAfter(absl::Duration delay);
   // Forgets the last hold on this object; nothing happens any more.
   void Settle();
-  void Disconnected(const Route& route, const grpc::Status& status);
+  // `refused`: no connection was made.
+  void Disconnected(const Route& route, const grpc::Status& status, bool refused);
   void Drain();
 
   void EndWith(absl::Status status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -86,9 +89,11 @@ class WatchStream final : public Activity, public std::enable_shared_from_this<W
   int64_t compact_revision_ ABSL_GUARDED_BY(mu_) = 0;
   bool created_told_ ABSL_GUARDED_BY(mu_) = false;
   int progress_requests_ ABSL_GUARDED_BY(mu_) = 0;  // Not answered yet.
+  Tour tour_ ABSL_GUARDED_BY(mu_);                  // Since a stream was last created.
   uint64_t connects_ ABSL_GUARDED_BY(mu_) = 0;      // Streams opened so far.
   int failures_ ABSL_GUARDED_BY(mu_) = 0;           // Streams in a row that ended before they were created.
   absl::Status last_error_ ABSL_GUARDED_BY(mu_);    // Why there is no stream now.
+  absl::Time down_since_ ABSL_GUARDED_BY(mu_);      // Since when there is none.
   bool ended_ ABSL_GUARDED_BY(mu_) = false;
   absl::Status end_status_ ABSL_GUARDED_BY(mu_);
   bool muted_ ABSL_GUARDED_BY(mu_) = false;  // Cancelled by the application: no more callbacks.

@@ -6,6 +6,7 @@ namespace keel::client {
 namespace {
 
 const absl::Time kNow = absl::UnixEpoch();
+constexpr size_t kFirst[] = {0};
 
 TEST(EndpointPickerTest, StickyStaysUntilTheEndpointFails) {
   EndpointPicker picker(3, Balance::kSticky, 4);
@@ -41,9 +42,9 @@ TEST(EndpointPickerTest, RestsGrowWithEachFailureAndEndWithSuccess) {
 
 TEST(EndpointPickerTest, AvoidsAnEndpointUnlessItIsTheOnlyOne) {
   EndpointPicker two(2, Balance::kSticky, 0);
-  EXPECT_EQ(two.Pick(kNow, 0), 1u);
+  EXPECT_EQ(two.Pick(kNow, kFirst), 1u);
   EndpointPicker one(1, Balance::kSticky, 0);
-  EXPECT_EQ(one.Pick(kNow, 0), 0u);
+  EXPECT_EQ(one.Pick(kNow, kFirst), 0u);
 }
 
 TEST(EndpointPickerTest, WhenAllRestTheNextIsStillNotTheOneToAvoid) {
@@ -51,7 +52,39 @@ TEST(EndpointPickerTest, WhenAllRestTheNextIsStillNotTheOneToAvoid) {
   picker.Failed(0, kNow);
   picker.Failed(1, kNow);
   picker.Failed(1, kNow);
-  EXPECT_EQ(picker.Pick(kNow, 0), 1u);
+  EXPECT_EQ(picker.Pick(kNow, kFirst), 1u);
+}
+
+TEST(EndpointPickerTest, AvoidsEveryEndpointThatWasTriedInThisRound) {
+  EndpointPicker picker(3, Balance::kSticky, 0);
+  const size_t tried[] = {0, 1};
+  EXPECT_EQ(picker.Pick(kNow, tried), 2u);
+  picker.Failed(2, kNow);
+  EXPECT_EQ(picker.Pick(kNow, tried), 2u);  // Resting, but the only one left.
+  const size_t all[] = {0, 1, 2};
+  EXPECT_NE(picker.Pick(kNow, all), 2u);
+}
+
+TEST(EndpointPickerTest, GoesToTheLeaderWhileItIsKnownAndHealthy) {
+  EndpointPicker picker(3, Balance::kLeader, 0);
+  EXPECT_EQ(picker.Pick(kNow), 0u);
+  picker.set_leader(2);
+  EXPECT_EQ(picker.Pick(kNow), 2u);
+  picker.Failed(2, kNow);
+  EXPECT_NE(picker.Pick(kNow), 2u);
+  picker.Succeeded(2);
+  EXPECT_EQ(picker.Pick(kNow), 2u);
+  const size_t tried[] = {2};
+  EXPECT_NE(picker.Pick(kNow, tried), 2u);
+  picker.set_leader(std::nullopt);
+  const size_t home = picker.Pick(kNow);
+  EXPECT_EQ(picker.Pick(kNow), home);
+}
+
+TEST(EndpointPickerTest, OnlyTheLeaderBalanceCaresWhoLeads) {
+  EndpointPicker picker(3, Balance::kSticky, 0);
+  picker.set_leader(2);
+  EXPECT_EQ(picker.Pick(kNow), 0u);
 }
 
 }  // namespace

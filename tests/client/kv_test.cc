@@ -40,10 +40,11 @@ TEST(ClientTest, DestructionEndsCallsInFlight) {
   auto client = Connect({"127.0.0.1:1"});
   absl::Notification done;
   absl::Status status;
-  client->kv().GetAsync("k", {}, {.timeout = absl::Seconds(60)}, [&](absl::StatusOr<RangeResponse> r) {
-    status = r.status();
-    done.Notify();
-  });
+  client->kv().GetAsync("k", {}, {.timeout = absl::Seconds(60), .wait_for_ready = true},
+                        [&](absl::StatusOr<RangeResponse> r) {
+                          status = r.status();
+                          done.Notify();
+                        });
   client.reset();
   ASSERT_TRUE(done.HasBeenNotified());
   EXPECT_EQ(status.code(), absl::StatusCode::kCancelled);

@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/notification.h"
 #include "keel/client.h"
+#include "keel/range_pager.h"
 #include "tests/client/test_cluster.h"
 
 namespace keel {
@@ -118,6 +120,55 @@ TEST(GetStreamErrorTest, AServerThatIsNotThereIsUnavailable) {
   const auto end =
       (*client)->kv().GetStream("k", {}, [](std::vector<KeyValue>) { return absl::InternalError("nothing to take"); });
   EXPECT_EQ(end.status().code(), absl::StatusCode::kUnavailable) << end.status();
+}
+
+TEST_F(GetStreamTest, PagesAreOfOneRevisionWhateverIsWrittenMeanwhile) {
+  RangePager pages(*client_, "k", {.prefix = true}, /*page_keys=*/64);
+  std::vector<std::string> keys;
+  while (pages.Next()) {
+    EXPECT_LE(pages.page().size(), 64u);
+    for (const KeyValue& kv : pages.page()) keys.push_back(kv.key);
+    // Behind and ahead of the page.
+    ASSERT_TRUE(kv().Put("k0", "new").ok());
+    ASSERT_TRUE(kv().Delete(absl::StrCat("k", 1000 + kKeys - 1)).ok());
+  }
+  ASSERT_TRUE(pages.status().ok()) << pages.status();
+  EXPECT_EQ(keys.size(), static_cast<size_t>(kKeys));
+  EXPECT_EQ(pages.count(), kKeys);
+  EXPECT_EQ(pages.revision(), revision_);
+  EXPECT_FALSE(pages.more());
+}
+
+TEST_F(GetStreamTest, PagesSayThatTheirRevisionHasBeenCompacted) {
+  RangePager pages(*client_, "k", {.prefix = true}, /*page_keys=*/100);
+  ASSERT_TRUE(pages.Next());
+  const auto put = kv().Put("k0", "new");
+  ASSERT_TRUE(put.ok());
+  ASSERT_TRUE(kv().Compact(put->header.revision).ok());
+  EXPECT_FALSE(pages.Next());
+  EXPECT_EQ(pages.status().code(), absl::StatusCode::kOutOfRange) << pages.status();
+}
+
+TEST_F(GetStreamTest, PagesCanBeReadWithoutWaiting) {
+  RangePager pages(*client_, "k", {.prefix = true, .limit = 150}, /*page_keys=*/100);
+  std::vector<size_t> sizes;
+  absl::Notification done;
+  std::function<void(bool)> take = [&](bool got) {
+    if (!got) return done.Notify();
+    sizes.push_back(pages.page().size());
+    pages.NextAsync({}, take);
+  };
+  pages.NextAsync({}, take);
+  done.WaitForNotification();
+  EXPECT_TRUE(pages.status().ok()) << pages.status();
+  EXPECT_THAT(sizes, ::testing::ElementsAre(100, 50));
+  EXPECT_TRUE(pages.more());
+}
+
+TEST_F(GetStreamTest, PagesComeInTheOrderOfKeysOnly) {
+  RangePager pages(*client_, "k", {.prefix = true, .sort_order = SortOrder::kDescend});
+  EXPECT_FALSE(pages.Next());
+  EXPECT_EQ(pages.status().code(), absl::StatusCode::kUnimplemented);
 }
 
 }  // namespace

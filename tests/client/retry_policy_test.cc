@@ -127,6 +127,19 @@ TEST(RetryPolicyTest, FailFastTriesEachEndpointOnce) {
   EXPECT_FALSE(Decide(call, {Code::kUnavailable, "refused", false}).retry);
 }
 
+TEST(RetryPolicyTest, NobodyReachableEndsTheCallWhenPatienceDoes) {
+  const AttemptResult refused = {Code::kUnavailable, "refused", false};
+  CallState call = With(kRead, 3, 3);
+  call.unreachable_for = absl::Seconds(1);
+  call.patience = absl::Seconds(2);
+  EXPECT_TRUE(Decide(call, refused).retry);
+  call.unreachable_for = absl::Seconds(2);
+  EXPECT_FALSE(Decide(call, refused).retry);
+  EXPECT_EQ(Decide(call, refused).code, Code::kUnavailable);
+  call.unreachable_for = std::nullopt;
+  EXPECT_TRUE(Decide(call, refused).retry);
+}
+
 TEST(RetryPolicyTest, PausesOnlyAfterARoundOverTheEndpointsAndLongerEachTime) {
   const AttemptResult refused = {Code::kUnavailable, "refused", false};
   EXPECT_EQ(Decide(With(kRead, 1, 3), refused).delay, absl::ZeroDuration());

@@ -207,7 +207,8 @@ absl::Status TestCluster::AwaitReady(Member* member) {
   const absl::Time deadline = absl::Now() + absl::Seconds(30);
   while (true) {
     // A linearizable read needs a leader.
-    const absl::Status status = client->kv().Get("ready", {}, {.timeout = absl::Seconds(1)}).status();
+    const absl::Status status =
+        client->kv().Get("ready", {}, {.timeout = absl::Seconds(1), .wait_for_ready = true}).status();
     if (status.ok() || absl::Now() > deadline) return status;
     if (waitpid(member->pid, nullptr, WNOHANG) == member->pid) {
       member->pid = 0;

@@ -184,7 +184,7 @@ TEST(WatchTest, CancelWakesAWaitingConsumer) {
 
 TEST(WatchTest, OutlivesItsClientAsCancelled) {
   auto client = Connect({"127.0.0.1:1"});
-  const auto watcher = client->Watch("k");
+  const auto watcher = client->Watch("k", {.wait_for_ready = true});
   client.reset();
   EXPECT_EQ(watcher->Next(Soon()).status().code(), absl::StatusCode::kCancelled);
 }

@@ -11,6 +11,7 @@
 //   auto watcher = (*client)->Watch("greeting", {.start_revision = put->header.revision});
 //   std::cout << watcher->Next()->events[0].kv.value << "\n";  // hello
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -34,7 +35,7 @@ namespace keel {
 class Client {
  public:
   // Does not wait for a connection. kInvalidArgument: no endpoint, or one that cannot be read; kNotFound: a file of
-  // the TLS options cannot be read.
+  // the TLS options cannot be read; kUnimplemented: a user is given.
   static absl::StatusOr<std::unique_ptr<Client>> Create(const ClientOptions& options);
   ~Client();
   Client(const Client&) = delete;
@@ -50,9 +51,12 @@ class Client {
   // The same, telling `callback` on the client's callback thread; an error is the last call.
   std::unique_ptr<Watcher> Watch(std::string_view key, const WatchOptions& options, WatchCallback callback);
 
+  // Calls under way, of which ClientOptions::in_flight_max are the most.
+  int64_t in_flight() const;
   // As given at first, then as Sync() left them.
   std::vector<std::string> endpoints() const;
-  // Replaces the endpoints by the client URLs of the started members that vote.
+  // Replaces the endpoints by the client URLs of the started members that vote. ClientOptions::sync_interval does it
+  // by itself from time to time. kFailedPrecondition: no member says where clients find it; nothing has changed.
   absl::Status Sync(const CallOptions& call = {});
 
   client::Core& core() { return *core_; }  // For the recipes of this library.

@@ -67,6 +67,17 @@ class Cluster {
   absl::StatusOr<MembersResponse> Replace(uint64_t id, const std::vector<std::string>& peer_urls,
                                           const CallOptions& call = {});
 
+  // The same without waiting; see Callback. `done` may run before the call returns.
+  void ListAsync(const MemberListOptions& options, const CallOptions& call, Callback<MembersResponse> done);
+  void AddAsync(const std::vector<std::string>& peer_urls, const MemberAddOptions& options, const CallOptions& call,
+                Callback<MembersResponse> done);
+  void RemoveAsync(uint64_t id, const CallOptions& call, Callback<MembersResponse> done);
+  void UpdateAsync(uint64_t id, const std::vector<std::string>& peer_urls, const CallOptions& call,
+                   Callback<MembersResponse> done);
+  void PromoteAsync(uint64_t id, const CallOptions& call, Callback<MembersResponse> done);
+  void ReplaceAsync(uint64_t id, const std::vector<std::string>& peer_urls, const CallOptions& call,
+                    Callback<MembersResponse> done);
+
  private:
   client::Core& core_;
 };

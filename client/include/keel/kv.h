@@ -79,11 +79,14 @@ using RangeSink = std::function<absl::Status(std::vector<KeyValue> kvs)>;
 
 // Thread-safe; valid as long as its Client. The text of an error is the server's. Codes that every call may return:
 //   kInvalidArgument    the request can never be valid
-//   kUnavailable        surely not executed: no endpoint could be reached, or the server said so
+//   kUnavailable        surely not executed: no endpoint could be connected to (said at once, with the cause for each;
+//                       see ClientOptions::reconnect_patience), or the server said so
+//   kResourceExhausted  ClientOptions::in_flight_max calls are under way; not sent
 //   kUnknown            only for writes: sent, then the connection or the leader was lost. It may have been executed
 //                       or may still be
 //   kDeadlineExceeded   time ran out after it was sent: for a write, the outcome is unknown
-//   kCancelled          the Client is being destroyed; for a write, the outcome is unknown
+//   kCancelled          CallOptions::cancel was asked to stop, or the Client is being destroyed; for a write, the
+//                       outcome is unknown unless the text says otherwise
 // Reads are repeated on other endpoints until the timeout. Writes are repeated only while surely not executed, or with
 // Repeat::kAlways.
 class Kv {

@@ -83,10 +83,14 @@ class Leases {
                                                      const CallOptions& call = {});
   absl::StatusOr<LeaseListResponse> List(const CallOptions& call = {});
 
+  // The same without waiting; see Callback. `done` may run before the call returns.
   void GrantAsync(absl::Duration ttl, const LeaseGrantOptions& options, const CallOptions& call,
                   Callback<LeaseGrantResponse> done);
   void RevokeAsync(LeaseId id, const CallOptions& call, Callback<LeaseRevokeResponse> done);
   void KeepAliveOnceAsync(LeaseId id, const CallOptions& call, Callback<LeaseKeepAliveResponse> done);
+  void TimeToLiveAsync(LeaseId id, const LeaseTimeToLiveOptions& options, const CallOptions& call,
+                       Callback<LeaseTimeToLiveResponse> done);
+  void ListAsync(const CallOptions& call, Callback<LeaseListResponse> done);
 
  private:
   client::Core& core_;

@@ -126,8 +126,22 @@ class Maintenance {
   absl::StatusOr<DowngradeResponse> Downgrade(DowngradeAction action, std::string_view version,
                                               const CallOptions& call = {});
 
+  // The same without waiting; see Callback. `done` may run before the call returns.
+  void StatusAsync(std::string_view endpoint, const CallOptions& call, Callback<StatusResponse> done);
+  void HashKvAsync(std::string_view endpoint, int64_t revision, const CallOptions& call, Callback<HashKvResponse> done);
+  void HashAsync(std::string_view endpoint, const CallOptions& call, Callback<HashResponse> done);
+  void DefragmentAsync(std::string_view endpoint, const CallOptions& call, Callback<DefragmentResponse> done);
+  void AlarmsAsync(const CallOptions& call, Callback<AlarmResponse> done);
+  void ActivateAlarmAsync(const Alarm& alarm, const CallOptions& call, Callback<AlarmResponse> done);
+  void DisarmAlarmAsync(const Alarm& alarm, const CallOptions& call, Callback<AlarmResponse> done);
+  void MoveLeaderAsync(std::string_view endpoint, uint64_t target_member, const CallOptions& call,
+                       Callback<MoveLeaderResponse> done);
+  void DowngradeAsync(DowngradeAction action, std::string_view version, const CallOptions& call,
+                      Callback<DowngradeResponse> done);
+
   // Streams a snapshot of the member into `sink`, on this thread, until it ends or `sink` returns an error (which is
-  // then returned). The default timeout does not apply: only one in `call` does.
+  // then returned). The default timeout does not apply: only one in `call` does. Has no asynchronous form: a sink takes
+  // its time, so it wants a thread of its own; `call.cancel` ends it from another.
   absl::Status Snapshot(std::string_view endpoint, const std::function<absl::Status(const SnapshotChunk&)>& sink,
                         const CallOptions& call = {});
 

@@ -12,6 +12,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,7 @@ struct TlsOptions {
 enum class Balance {
   kSticky,      // Stay with one, chosen at random, until it fails: serializable reads do not jump between members.
   kRoundRobin,  // Spread calls over all.
+  kLeader,      // As kSticky, but go to the leader where it is known and healthy, which saves writes a hop.
 };
 
 struct ClientOptions {
@@ -42,18 +44,37 @@ struct ClientOptions {
   absl::Duration timeout = absl::Seconds(5);
   // How long one attempt to connect to an endpoint may take.
   absl::Duration dial_timeout = absl::Seconds(2);
+  // When no endpoint can be connected to (nobody listens, no such host, TLS that does not fit), a call fails at once
+  // and says why for each. But once the client has been connected, a call keeps trying for so long, because members
+  // restart. CallOptions::fail_fast and wait_for_ready overrule it.
+  absl::Duration reconnect_patience = absl::Seconds(3);
   // Ping a connection with open calls that has been quiet for so long, and give it up when the answer does not come.
   // Servers refuse pings more often than every 5 s.
   absl::Duration keepalive_time = absl::Seconds(10);
   absl::Duration keepalive_timeout = absl::Seconds(5);
   Balance balance = Balance::kSticky;
+  // How often Balance::kLeader asks the members who leads. It also asks whenever an endpoint has failed.
+  absl::Duration leader_refresh = absl::Seconds(5);
+  // How often the endpoints are replaced by what the members advertise (see Client::Sync). Infinite: never.
+  absl::Duration sync_interval = absl::InfiniteDuration();
+  // Put before every key and range end that is sent, and taken off every key that comes back, so that the application
+  // lives in a part of the keyspace as if it were the whole. Of a lease's keys it sees those within. Locks and
+  // elections live within it as well. Empty: the whole keyspace.
+  std::string key_prefix = {};
   // Connections per endpoint. One is enough for thousands of calls in flight; a load generator wants more.
   int connections_per_endpoint = 1;
   // Threads that move bytes and run completions. Two more (timers, user callbacks) serve the whole client.
   int io_threads = 1;
   // Largest message that may be sent; what servers refuse beyond anyway. Received messages are not limited.
   size_t send_bytes_max = 2 * 1024 * 1024;
+  // Calls that may be under way at once. Each holds its request in memory, so this is the bound of what asynchronous
+  // calls can pile up; one more is refused with kResourceExhausted, unsent. Renewals of sessions do not count.
+  int64_t in_flight_max = 65536;
   std::optional<TlsOptions> tls = std::nullopt;
+  // Whom to log in as. This release has no authentication: Create() refuses a user with kUnimplemented rather than run
+  // without one. Certificates (`tls`) work.
+  std::string user = {};
+  std::string password = {};
 };
 
 // When a call whose outcome is unknown may be sent again by the client.
@@ -71,6 +92,12 @@ struct CallOptions {
   Repeat repeat = Repeat::kWhenSafe;
   // Give up when every endpoint has been tried once without success, instead of trying until the timeout.
   bool fail_fast = false;
+  // Keep trying until the timeout even while no endpoint can be connected to: for a client that is up before its
+  // servers are.
+  bool wait_for_ready = false;
+  // Ends the call with kCancelled soon after a stop is requested; for a write, the text says whether it was sent. The
+  // blocking forms return then as well.
+  std::stop_token cancel = {};
 };
 
 enum class SortOrder { kNone, kAscend, kDescend };

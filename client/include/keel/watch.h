@@ -43,6 +43,8 @@ struct WatchOptions {
   bool require_leader = true;    // Move to another member when this one has lost the leader.
   size_t buffer_bytes_max = 8 * 1024 * 1024;  // Received and not yet taken; beyond it the stream is not read.
   std::string endpoint = {};                  // Stay with this endpoint; empty: any.
+  // Wait for the servers even if the client has never been connected; see CallOptions::wait_for_ready.
+  bool wait_for_ready = false;
 };
 
 // All events of a revision come in one response.
@@ -75,6 +77,7 @@ class Watcher {
   // Blocks for the next response. REQUIRES: not made with a callback. After a response with `canceled`, and for ever:
   //   kOutOfRange          compacted; compact_revision() says up to where
   //   kPermissionDenied, kUnauthenticated, kInvalidArgument, kFailedPrecondition   refused, with the server's reason
+  //   kUnavailable         no endpoint can be connected to, and the client never has been
   //   kCancelled           Cancel() was called, or the Client is gone
   // kDeadlineExceeded: nothing came until `deadline`; the watch goes on. The text says if the stream is down, and why.
   absl::StatusOr<WatchResponse> Next(absl::Time deadline = absl::InfiniteFuture());
@@ -85,6 +88,13 @@ class Watcher {
 
   // Ends the watch; a blocked Next returns kCancelled. May be called from any thread, any number of times.
   void Cancel();
+
+  // Whether a member is sending now. While it is not, changes are late; none is lost.
+  struct Connection {
+    absl::Status status;  // OK: it is. Else why not.
+    absl::Time since;     // Since when it is not; the infinite future when it is.
+  };
+  Connection connection() const;
 
   // 0 unless the watch ended by compaction.
   int64_t compact_revision() const;

@@ -1,0 +1,55 @@
+#include "client/src/connect_error.h"
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "base/string_view.h"
+
+namespace keel::client {
+namespace {
+
+struct Known {
+  const char* in_text;
+  const char* cause;
+};
+
+// The first that occurs counts. The last two are what a plain client meets at a server that speaks TLS or HTTP/1.
+constexpr Known kKnown[] = {
+    {"Connection refused", "connection refused"},
+    {"No route to host", "no route to host"},
+    {"Network is unreachable", "network is unreachable"},
+    {"No such file or directory", "no such socket file"},
+    {"Permission denied", "permission denied for the socket file"},
+    {"Timeout occurred", "no connection within the dial timeout"},
+    {"connection attempt timed out", "no connection within the dial timeout"},
+    {"Domain name not found", "no such host"},
+    {"certificate verify failed", "TLS: the server's certificate is not trusted (certificate verify failed)"},
+    {"is not in peer certificate", "TLS: the server's certificate is for another name"},
+    {"Hostname Verification Check failed", "TLS: the server's certificate is for another name"},
+    {"wrong version number", "TLS: the endpoint does not speak TLS"},
+    {"WRONG_VERSION_NUMBER", "TLS: the endpoint does not speak TLS"},
+    {"missing selected ALPN property", "TLS: the endpoint does not speak HTTP/2"},
+    {"certificate required", "TLS: the server wants a client certificate"},
+    {"Failed parsing HTTP/2", "the endpoint does not speak HTTP/2 (does it want https?)"},
+    {"Socket closed", "the connection was closed at once (does the endpoint want https?)"},
+    {"Connection reset", "the connection was closed at once (does the endpoint want https?)"},
+};
+
+}  // namespace
+
+std::string ConnectCause(std::string_view text) {
+  for (const Known& known : kKnown) {
+    if (text.find(known.in_text) != std::string_view::npos) return known.cause;
+  }
+  constexpr std::string_view kPreamble = "last error: ";
+  const size_t preamble = text.find(kPreamble);
+  if (preamble != std::string_view::npos) text.remove_prefix(preamble + kPreamble.size());
+  constexpr absl::string_view kResolution = "DNS resolution failed";
+  if (absl::StartsWith(ToAbsl(text), kResolution)) {
+    const size_t reason = text.rfind(": ");
+    return absl::StrCat("its host name cannot be resolved", reason == std::string_view::npos ? "" : ": ",
+                        reason == std::string_view::npos ? "" : ToAbsl(text.substr(reason + 2)));
+  }
+  return std::string(text);
+}
+
+}  // namespace keel::client
