@@ -109,7 +109,7 @@ absl::StatusOr<LeaderResponse> ElectionObserver::Next(absl::Time deadline) { ret
 void ElectionObserver::Cancel() { core_->Cancel(); }
 
 Election::Election(Client& client, Session& session, std::string_view name)
-    : client_(client), name_(name), turn_(std::make_unique<Turn>(client, session.core_, name, "election")) {}
+    : client_(client), name_(name), turn_(std::make_unique<Turn>(client, session.core(), name, "election")) {}
 
 Election::Election(Client& client, std::string_view name) : client_(client), name_(name) {}
 

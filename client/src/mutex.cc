@@ -10,7 +10,7 @@ namespace keel {
 using client::Turn;
 
 Mutex::Mutex(Client& client, Session& session, std::string_view name)
-    : turn_(std::make_unique<Turn>(client, session.core_, name, "mutex")) {}
+    : turn_(std::make_unique<Turn>(client, session.core(), name, "mutex")) {}
 
 Mutex::~Mutex() = default;
 

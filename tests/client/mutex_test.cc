@@ -14,6 +14,7 @@
 #include "keel/client.h"
 #include "keel/election.h"
 #include "keel/session.h"
+#include "tests/client/recipe_test_base.h"
 #include "tests/client/test_cluster.h"
 
 namespace keel {
@@ -157,6 +158,33 @@ TEST(MutexTest, AWaiterInTheMiddleThatLeavesPassesItsPlaceOn) {
   EXPECT_TRUE(first.Unlock().ok());
   waiter.join();
   EXPECT_TRUE(third.held());
+}
+
+// However many wait: of all of them one is told of a release.
+TEST(MutexTest, AReleaseWakesOnlyTheNextWaiter) {
+  KEEL_START_CLUSTER(cluster, 1);
+  const auto client = Connect(cluster->endpoints());
+  constexpr int kWaiters = 20;
+  std::vector<std::unique_ptr<Session>> sessions;
+  for (int i = 0; i <= kWaiters; ++i) sessions.push_back(Open(*client));
+  Mutex holder(*client, *sessions[0], "lock");
+  ASSERT_TRUE(holder.Lock(Soon()).ok());
+  std::vector<std::thread> threads;
+  for (int i = 1; i <= kWaiters; ++i) {
+    threads.emplace_back([&, i] {
+      Mutex mutex(*client, *sessions[i], "lock");
+      EXPECT_TRUE(mutex.Lock(Soon()).ok());
+      EXPECT_TRUE(mutex.Unlock().ok());
+    });
+  }
+  AwaitQueue(*client, "lock/", kWaiters + 1);
+  const int64_t before = testing::EventsSent(cluster->endpoint(0));
+  EXPECT_TRUE(holder.Unlock().ok());
+  for (std::thread& thread : threads) thread.join();
+  // None for a waiter that had not looked yet when the one before it left.
+  const int64_t events = testing::EventsSent(cluster->endpoint(0)) - before;
+  EXPECT_LE(events, kWaiters);
+  EXPECT_GT(events, 0);
 }
 
 TEST(MutexTest, AGuardedTransactionOfADeposedHolderChangesNothing) {

@@ -72,9 +72,9 @@ class Session {
   // Stops renewing and leaves the lease to expire. The session counts as lost from the moment of the call.
   void Orphan();
 
+  const std::shared_ptr<client::SessionCore>& core() const { return core_; }  // For the recipes of this library.
+
  private:
-  friend class Mutex;
-  friend class Election;
   Session(std::shared_ptr<client::SessionCore> core, absl::Duration timeout);
 
   std::shared_ptr<client::SessionCore> core_;
