@@ -60,6 +60,7 @@ struct Config {
   int64_t compaction_batch_limit = 1000;
   absl::Duration compaction_sleep_interval = absl::Milliseconds(10);
   absl::Duration corrupt_check_time = absl::ZeroDuration();
+  bool initial_corrupt_check = false;  // Compare with the other members before serving.
   absl::Duration compact_hash_check_time = absl::Seconds(5);
   absl::Duration watch_progress_notify_interval = absl::Minutes(10);
   absl::Duration grpc_keepalive_min_time = absl::Seconds(5);

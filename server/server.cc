@@ -27,6 +27,7 @@
 #include "server/http/client_listener.h"
 #include "server/http/http_handler.h"
 #include "server/http/listen_socket.h"
+#include "server/integrity/initial_check.h"
 #include "server/integrity/integrity_checker.h"
 #include "server/integrity/integrity_service.h"
 #include "server/lease/lease_keeper.h"
@@ -143,6 +144,10 @@ class ServerImpl final : public Server {
     KEEL_ASSIGN_OR_RETURN(metrics_listener_, ClientListener::Bind({.listen = config_.listen_metrics_urls}));
     KEEL_RETURN_IF_ERROR(ProbeListen(config_.listen_peer_urls));
     KEEL_ASSIGN_OR_RETURN(data_, Bootstrap(config_, &sync_times_));
+    if (config_.initial_corrupt_check && data_.store->bootstrapped()) {
+      const std::unique_ptr<IntegrityPeers> peers = DialIntegrityPeers(data_.identity.cluster_id);
+      KEEL_RETURN_IF_ERROR(CheckAgainstPeers(data_.identity.member_id, *data_.store, peers.get()));
+    }
     CreateParts();
     KEEL_RETURN_IF_ERROR(StartRaft());
     KEEL_RETURN_IF_ERROR(StartServing());

@@ -118,10 +118,21 @@ TEST(FlagsTest, ARefusedFlagAtItsDefaultIsFine) {
 }
 
 TEST(FlagsTest, WhatHasNoEffectIsSaid) {
-  const auto line = ParseCommandLine({"--max-wals=9", "--feature-gates=InitialCorruptCheck=true"}, {});
+  const auto line = ParseCommandLine({"--max-wals=9", "--backend-batch-limit=5"}, {});
   ASSERT_TRUE(line.ok()) << line.status();
-  EXPECT_THAT(line->warnings, ElementsAre("-max-wals=9 has no effect in Keel",
-                                          "-feature-gates=InitialCorruptCheck=true has no effect in Keel"));
+  EXPECT_THAT(line->warnings,
+              ElementsAre("-max-wals=9 has no effect in Keel", "-backend-batch-limit=5 has no effect in Keel"));
+}
+
+TEST(FlagsTest, TheInitialCorruptionCheckHasAGateAndAnOlderFlag) {
+  EXPECT_FALSE(Parsed({}).initial_corrupt_check);
+  EXPECT_TRUE(Parsed({"--feature-gates=LeaseCheckpoint=false, InitialCorruptCheck=true"}).initial_corrupt_check);
+  EXPECT_FALSE(Parsed({"--feature-gates=InitialCorruptCheck=false"}).initial_corrupt_check);
+  EXPECT_TRUE(Parsed({"--experimental-initial-corrupt-check"}).initial_corrupt_check);
+  EXPECT_THAT(std::string(ParseCommandLine({"--feature-gates=Wings=true"}, {}).status().message()),
+              HasSubstr("unrecognized feature gate: Wings"));
+  EXPECT_THAT(std::string(ParseCommandLine({"--feature-gates=InitialCorruptCheck=maybe"}, {}).status().message()),
+              HasSubstr("InitialCorruptCheck=true"));
 }
 
 TEST(FlagsTest, TheSpellingOfOlderReleasesIsUnderstood) {

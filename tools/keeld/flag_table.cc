@@ -4,6 +4,7 @@
 #include <limits>
 #include <type_traits>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -119,6 +120,33 @@ absl::Status SetMetrics(std::string_view text, Config* config) {
     config->metrics = server::MetricsDetail::kExtensive;
   } else {
     return Bad("must be one of basic, extensive");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status SetFeatureGates(std::string_view text, Config* config) {
+  static constexpr std::string_view kGates[] = {"StopGRPCServiceOnDefrag",
+                                                "InitialCorruptCheck",
+                                                "CompactHashCheck",
+                                                "LeaseCheckpoint",
+                                                "LeaseCheckpointPersist",
+                                                "TxnModeWriteWithSharedBuffer",
+                                                "SetMemberLocalAddr",
+                                                "FastLeaseKeepAlive",
+                                                "AllAlpha",
+                                                "AllBeta"};
+  for (const absl::string_view gate : absl::StrSplit(ToAbsl(text), ',', absl::SkipEmpty())) {
+    const std::pair<std::string, std::string> parts = absl::StrSplit(gate, absl::MaxSplits('=', 1));
+    const std::string name(absl::StripAsciiWhitespace(parts.first));
+    if (std::find(std::begin(kGates), std::end(kGates), name) == std::end(kGates)) {
+      return Bad(absl::StrCat("unrecognized feature gate: ", name));
+    }
+    bool on = false;
+    if (!absl::SimpleAtob(absl::StripAsciiWhitespace(parts.second), &on)) {
+      return Bad(
+          absl::StrCat("invalid value of ", name, ": '", parts.second, "'; write ", name, "=true or ", name, "=false"));
+    }
+    if (name == "InitialCorruptCheck") config->initial_corrupt_check = on;
   }
   return absl::OkStatus();
 }
@@ -332,6 +360,16 @@ constexpr Flag kFlags[] = {
      .set = SetMetrics},
     {.name = "logger", .default_text = "zap", .set = SetLogger},
 
+    {.name = "feature-gates",
+     .help = "InitialCorruptCheck=true: compare the data with the other members' before serving, and do not start when "
+             "it differs. Other gates name what is always so here, or does not exist.",
+     .set = SetFeatureGates},
+    {.name = "experimental-initial-corrupt-check",
+     .kind = kBool,
+     .default_text = "false",
+     .help = "As --feature-gates=InitialCorruptCheck=true.",
+     .set = SetBool<&Config::initial_corrupt_check>},
+
     // Accepted; what they tune does not exist here, or is always so.
     {.name = "max-wals", .default_text = "5"},
     {.name = "max-snapshots", .default_text = "5"},
@@ -347,10 +385,8 @@ constexpr Flag kFlags[] = {
     {.name = "warning-apply-duration", .kind = kDuration, .default_text = "100ms"},
     {.name = "warning-unary-request-duration", .kind = kDuration, .default_text = "300ms"},
     {.name = "downgrade-check-time", .kind = kDuration, .default_text = "5s"},
-    {.name = "feature-gates"},
     {.name = "enable-pprof", .kind = kBool, .default_text = "false"},
     {.name = "v2-deprecation"},
-    {.name = "experimental-initial-corrupt-check", .kind = kBool, .default_text = "false"},
     {.name = "experimental-compact-hash-check-enabled", .kind = kBool, .default_text = "false"},
     {.name = "experimental-enable-lease-checkpoint", .kind = kBool, .default_text = "true"},
     {.name = "experimental-enable-lease-checkpoint-persist", .kind = kBool, .default_text = "true"},
