@@ -21,6 +21,21 @@ constexpr absl::Duration kLeaseTtl = absl::Minutes(10);
 Ledger::Ledger(Patience& patience, std::string_view name)
     : patience_(patience), prefix_(absl::StrCat("__", ToAbsl(name), "/")), random_(Random::EntropySeed()) {}
 
+Ledger::~Ledger() {
+  const CallOptions call = {.timeout = kLeaveTimeout};
+  absl::MutexLock lock(&mu_);
+  if (patience_.session() == nullptr) {
+    // Takes the pages along, and what is still on its way cannot be executed without it.
+    if (lease_ != 0) patience_.client().leases().RevokeAsync(lease_, call, [](absl::StatusOr<LeaseRevokeResponse>) {});
+    return;
+  }
+  if (patience_.session_lost()) return;
+  for (const auto& page : free_) {
+    if (page->revision == 0 || page->must_stay || !page->is_certain) continue;
+    patience_.client().kv().DeleteAsync(page->key, {}, call, [](absl::StatusOr<DeleteResponse>) {});
+  }
+}
+
 std::unique_ptr<Ledger::Page> Ledger::TakePage() {
   absl::MutexLock lock(&mu_);
   if (!free_.empty()) {
@@ -86,7 +101,10 @@ absl::StatusOr<Ledger::Outcome> Ledger::CommitOn(Page& page, LeaseId lease, cons
     absl::StatusOr<TxnResponse> answer = patience_.Try(deadline, [&](const CallOptions& call) {
       // Not kAlways: we must know that an attempt may have been executed.
       auto result = patience_.client().kv().Commit(once, {.timeout = call.timeout});
-      if (!result.ok() && !absl::IsUnavailable(result.status()) && IsWorthAnotherTry(result.status())) in_doubt = true;
+      if (!result.ok() && !absl::IsUnavailable(result.status()) && IsWorthAnotherTry(result.status())) {
+        in_doubt = true;
+        page.must_stay = page.must_stay || page.revision == 0;
+      }
       return result;
     });
     if (!answer.ok()) return give_up(answer.status());

@@ -29,6 +29,10 @@ class Ledger {
  public:
   // `patience` must outlive it. Without a session it grants leases itself, as long as it is used.
   Ledger(Patience& patience, std::string_view name);
+  // Has the pages deleted, without waiting for it; what cannot be goes with the lease.
+  ~Ledger();
+  Ledger(const Ledger&) = delete;
+  Ledger& operator=(const Ledger&) = delete;
 
   struct Outcome {
     bool succeeded = false;      // The conditions held, and the Then branch was executed.
@@ -47,6 +51,8 @@ class Ledger {
     std::string key;
     int64_t revision = 0;    // mod_revision; 0: it does not exist.
     bool is_certain = true;  // That `revision` is right.
+    // Something that is conditional on its absence may still be on its way, so it must not be deleted.
+    bool must_stay = false;
   };
 
   // Owned by the caller until it is put back.

@@ -67,7 +67,8 @@ absl::StatusOr<RangeResponse> Patience::TryGet(std::string_view key, const Range
 }
 
 absl::StatusOr<WatchResponse> Patience::AwaitChange(std::string_view key, const WatchOptions& options,
-                                                    absl::Time deadline) {
+                                                    absl::Time deadline,
+                                                    const std::function<bool(const WatchResponse&)>& counts) {
   const std::unique_ptr<Watcher> watcher = client_.Watch(key, options);
   {
     absl::MutexLock lock(&mu_);
@@ -89,6 +90,7 @@ absl::StatusOr<WatchResponse> Patience::AwaitChange(std::string_view key, const 
     });
   }
   absl::StatusOr<WatchResponse> next = watcher->Next(deadline);
+  while (next.ok() && !next->events.empty() && !counts(*next)) next = watcher->Next(deadline);
   if (hook != 0) session_->RemoveLossHook(hook);
   {
     absl::MutexLock lock(&hooked->mu);

@@ -3,6 +3,7 @@
 // How recipes make calls and wait: for as long as the session lives, the deadline has not passed and nobody has called
 // it off.
 
+#include <functional>
 #include <memory>
 #include <set>
 #include <string>
@@ -51,8 +52,11 @@ class Patience {
   absl::StatusOr<TxnResponse> TryCommit(const Txn& txn, absl::Time deadline);
   absl::StatusOr<RangeResponse> TryGet(std::string_view key, const RangeOptions& options, absl::Time deadline);
 
-  // Blocks until the watch tells of something; an answer without events says that the caller must look anew.
-  absl::StatusOr<WatchResponse> AwaitChange(std::string_view key, const WatchOptions& options, absl::Time deadline);
+  // Blocks until the watch tells of something that `counts`; an answer without events says that the caller must look
+  // anew.
+  absl::StatusOr<WatchResponse> AwaitChange(
+      std::string_view key, const WatchOptions& options, absl::Time deadline,
+      const std::function<bool(const WatchResponse&)>& counts = [](const WatchResponse&) { return true; });
 
   // kFailedPrecondition "RECIPE: session is expired"; also what a put with a lease that is gone means.
   absl::Status Expired() const;

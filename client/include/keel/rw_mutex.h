@@ -37,8 +37,8 @@ class RwTurn;
 // who all go on, or one writer.
 //
 // Each object holds it for itself, in one mode at a time: two objects of one session exclude each other. It cannot be
-// upgraded. A helper key "__" + name + "/" + number goes with the session. Thread-safe; `client` and `session` must
-// outlive it. The destructor does not unlock: the lock goes with Unlock() or with the session.
+// upgraded. A helper key "__" + name + "/" + number goes with it, or with the session. Thread-safe; `client` and
+// `session` must outlive it. The destructor does not unlock: the lock goes with Unlock() or with the session.
 class RwMutex {
  public:
   RwMutex(Client& client, Session& session, std::string_view name);

@@ -34,8 +34,9 @@ class Places;
 // the first of them creates and which stays; delete it, while nobody takes part, to choose another. The recipe and its
 // keys are Keel's own.
 //
-// Each object has one place. A helper key "__" + name + "/" + number goes with the session. Thread-safe; `client` and
-// `session` must outlive it. The destructor does not release: the place goes with Release() or with the session.
+// Each object has one place. A helper key "__" + name + "/" + number goes with it, or with the session. Thread-safe;
+// `client` and `session` must outlive it. The destructor does not release: the place goes with Release() or with the
+// session.
 class Semaphore {
  public:
   static constexpr int kPlacesMax = 4096;
