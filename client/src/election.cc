@@ -130,6 +130,20 @@ absl::Status Election::Resign() {
   return turn_->Leave().status();
 }
 
+absl::Status Election::HandOver(std::string_view candidate_key, absl::Time deadline) {
+  if (turn_ == nullptr) return absl::FailedPreconditionError("election: not leader");
+  return turn_->HandTo(candidate_key, deadline);
+}
+
+absl::StatusOr<std::vector<KeyValue>> Election::Candidates(const CallOptions& call) {
+  KEEL_ASSIGN_OR_RETURN(
+      RangeResponse found,
+      client_.kv().Get(name_ + "/",
+                       {.prefix = true, .sort_order = SortOrder::kAscend, .sort_target = SortTarget::kCreateRevision},
+                       call));
+  return std::move(found.kvs);
+}
+
 absl::StatusOr<LeaderResponse> Election::Leader(const CallOptions& call) {
   KEEL_ASSIGN_OR_RETURN(RangeResponse found, client_.kv().Get(name_ + "/", client::FirstCreated(), call));
   if (found.kvs.empty()) return absl::NotFoundError("election: no leader");

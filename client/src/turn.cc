@@ -217,6 +217,43 @@ absl::Status Turn::Replace(std::string_view value, absl::Time deadline) {
   return absl::FailedPreconditionError(absl::StrCat(recipe_, ": not leader"));
 }
 
+absl::Status Turn::HandTo(std::string_view key, absl::Time deadline) {
+  if (!has_turn()) return absl::FailedPreconditionError(absl::StrCat(recipe_, ": not leader"));
+  if (key == key_) return absl::OkStatus();
+  // Who comes later is behind these two, and nobody's place but its owner's can be given up, so the order holds.
+  const RangeOptions first_two = {
+      .prefix = true, .limit = 2, .sort_order = SortOrder::kAscend, .sort_target = SortTarget::kCreateRevision};
+  absl::StatusOr<RangeResponse> queue =
+      Persist(deadline, [&](const CallOptions& call) { return client_.kv().Get(prefix_, first_two, call); });
+  if (!queue.ok()) return queue.status();
+  const std::vector<KeyValue>& places = queue->kvs;
+  if (places.size() < 2 || places[0].key != key_ || places[1].key != key) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        recipe_, ": '", ToAbsl(key), "' is not the next: ", places.size() < 2 ? "there is none" : places[1].key));
+  }
+  {
+    // From when it is sent on somebody else may lead.
+    absl::MutexLock lock(&mu_);
+    ours_ = false;
+  }
+  const Txn hand_over =
+      Txn().If(IsOurs(), CreateRevisionOf(key) == places[1].create_revision).Then(Delete(key_)).Else(Get(key_));
+  absl::StatusOr<TxnResponse> answer =
+      Persist(deadline, [&](const CallOptions& call) { return client_.kv().Commit(hand_over, call); });
+  if (!answer.ok()) return answer.status();
+  const bool is_still_there = !answer->succeeded && answer->responses.size() == 1 && answer->responses[0].is_range() &&
+                              !answer->responses[0].range().kvs.empty() &&
+                              answer->responses[0].range().kvs[0].create_revision == token();
+  absl::MutexLock lock(&mu_);
+  if (is_still_there) {
+    // The candidate has gone, for good, so that no earlier attempt can succeed later.
+    ours_ = true;
+    return absl::FailedPreconditionError(absl::StrCat(recipe_, ": '", ToAbsl(key), "' has withdrawn"));
+  }
+  queued_ = false;
+  return absl::OkStatus();
+}
+
 absl::StatusOr<bool> Turn::Leave() {
   int64_t revision = 0;
   {

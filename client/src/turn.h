@@ -36,6 +36,8 @@ class Turn {
   absl::StatusOr<bool> Take(std::string_view value, Wait wait, absl::Time deadline);
   // Puts another value into the key, provided that the turn is still ours.
   absl::Status Replace(std::string_view value, absl::Time deadline);
+  // Gives up the turn, provided that the queue's next is `key`: then it is theirs, and nobody else's can come between.
+  absl::Status HandTo(std::string_view key, absl::Time deadline);
   // Gives up the turn or the place in the queue; a waiting Take() returns kCancelled. False if there was neither.
   absl::StatusOr<bool> Leave();
 

@@ -266,6 +266,37 @@ TEST(ElectionTest, ElectsOneAfterTheOtherAndTellsObservers) {
   EXPECT_TRUE(client->kv().Commit(second.Guard(Txn().Then(Put("x", ""))))->succeeded);
 }
 
+TEST(ElectionTest, HandsOverToTheNextInLineAndToNobodyElse) {
+  KEEL_START_CLUSTER(cluster, 1);
+  const auto client = Connect(cluster->endpoints());
+  const auto a = Open(*client), b = Open(*client), c = Open(*client);
+  Election first(*client, *a, "leader"), second(*client, *b, "leader"), third(*client, *c, "leader");
+  EXPECT_EQ(first.HandOver(second.key()), absl::FailedPreconditionError("election: not leader"));
+  ASSERT_TRUE(first.Campaign("one", Soon()).ok());
+  EXPECT_EQ(first.HandOver(second.key(), Soon()).code(), absl::StatusCode::kFailedPrecondition);
+  std::thread two([&] { EXPECT_TRUE(second.Campaign("two", Soon()).ok()); });
+  AwaitQueue(*client, "leader/", 2);
+  std::thread three([&] { EXPECT_TRUE(third.Campaign("three", Soon()).ok()); });
+  AwaitQueue(*client, "leader/", 3);
+  const auto candidates = first.Candidates();
+  ASSERT_TRUE(candidates.ok()) << candidates.status();
+  ASSERT_EQ(candidates->size(), 3u);
+  EXPECT_EQ((*candidates)[1].value, "two");
+  const absl::Status refused = first.HandOver(third.key(), Soon());
+  EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_TRUE(absl::StrContains(refused.message(), second.key())) << refused;
+  EXPECT_TRUE(first.is_leader());
+  EXPECT_TRUE(first.HandOver((*candidates)[1].key, Soon()).ok());
+  EXPECT_FALSE(first.is_leader());
+  two.join();
+  EXPECT_TRUE(second.is_leader());
+  EXPECT_FALSE(third.is_leader());
+  EXPECT_FALSE(client->kv().Commit(first.Guard(Txn().Then(Put("x", ""))))->succeeded);
+  EXPECT_TRUE(second.HandOver(third.key(), Soon()).ok());
+  three.join();
+  EXPECT_TRUE(third.is_leader());
+}
+
 TEST(ElectionTest, ACandidateMayWithdraw) {
   KEEL_START_CLUSTER(cluster, 1);
   const auto client = Connect(cluster->endpoints());

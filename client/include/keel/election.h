@@ -2,18 +2,21 @@
 
 // One leader at a time under a name, with a value to tell who it is.
 //
-//   keel::Election election(client, *session, "leaders/indexer");
+//   keel::Election election(client, session, "leaders/indexer");
 //   if (auto s = election.Campaign("10.0.0.7:80"); !s.ok()) return s;  // Blocks until elected.
-//   while (election.is_leader()) Lead();
-//   election.Resign();
+//   while (election.is_leader() && HasWork()) Lead();
 //
-//   auto observer = election.Observe();                                // Anyone may look.
-//   while (auto leader = observer->Next(); leader.ok()) Follow(leader->kv.value);
+//   auto observer = election.Observe();  // Anyone may look.
+//   auto leader = observer->Next();      // Blocks for the next leader or value.
+//   if (leader.ok()) Follow(leader->kv.value);
+//
+//   return election.Resign();
 
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -74,6 +77,15 @@ class Election {
   // on errors; the key then goes with the session.
   absl::Status Resign();
 
+  // Makes the candidate with this key (see Candidates) the leader: it must be the next in line, and nobody can come
+  // between. Candidates lead in the order in which they came, which is the order of their fencing tokens; one further
+  // behind can lead only when those before it withdraw, so it is not possible to jump the queue.
+  //   kFailedPrecondition   we do not lead; or the candidate is not the next, or has withdrawn: then we still lead
+  //   others                is_leader() is false, and leadership may have passed on; Resign() makes sure
+  absl::Status HandOver(std::string_view candidate_key, absl::Time deadline = absl::InfiniteFuture());
+
+  // Who leads and who waits, in the order in which they lead: keys and values.
+  absl::StatusOr<std::vector<KeyValue>> Candidates(const CallOptions& call = {});
   // kNotFound "election: no leader" if nobody leads.
   absl::StatusOr<LeaderResponse> Leader(const CallOptions& call = {});
   std::unique_ptr<ElectionObserver> Observe();
