@@ -3,7 +3,7 @@
 // Everything there is, then everything that happens, and everything again when history has been lost.
 //
 //   keel::ListWatcher config(client, "config/", {.prefix = true});
-//   while (true) {
+//   while (HasWork()) {
 //     auto next = config.Next();
 //     if (!next.ok()) return next.status();
 //     if (next->is_list) ReplaceAll(next->kvs);  // At first, and after a compaction that it fell behind.

@@ -4,11 +4,11 @@
 //
 //   auto session = keel::Session::Open(client, {.ttl = absl::Seconds(10)});
 //   if (!session.ok()) return session.status();
-//   client.kv().Put("workers/7", "here", {.lease = (*session)->lease()});
-//   while (Work()) {
+//   auto put = client.kv().Put("workers/7", "here", {.lease = (*session)->lease()});
+//   while (HasWork()) {
 //     if (!(*session)->alive()) return Restart();  // workers/7 may be gone.
 //   }
-//   (*session)->Close();  // Revokes: workers/7 is deleted now, not after the TTL.
+//   return (*session)->Close();  // Revokes: workers/7 is deleted now, not after the TTL.
 
 #include <functional>
 #include <memory>

@@ -3,7 +3,7 @@
 // Changes as they happen, without gap or duplicate, over any number of reconnects.
 //
 //   auto watcher = client.Watch("config/", {.prefix = true});
-//   while (true) {
+//   while (HasWork()) {
 //     auto next = watcher->Next();
 //     if (!next.ok()) break;  // kOutOfRange: fell behind a compaction; read anew, then watch from there.
 //     for (const keel::Event& event : next->events) Apply(event);
