@@ -29,7 +29,7 @@ ClientProgram Go(const std::string& dir) {
   // The compiler's own cache stays where it is, as ccache's does: most of a build is Go's library.
   return {.name = "go",
           .folder = "go",
-          .client = "go.etcd.io/etcd/client/v3 3.7.3 with its concurrency package",
+          .client = "go.etcd.io/etcd/client/v3 3.7.3 with its concurrency and recipe packages",
           .needs = {"go"},
           .environment = {"GOTOOLCHAIN=local", "GOFLAGS=-mod=readonly -modcacherw -trimpath -buildvcs=false",
                           "CGO_ENABLED=0", absl::StrCat("GOMODCACHE=", dir, "/cache")},
@@ -37,7 +37,7 @@ ClientProgram Go(const std::string& dir) {
           .download = {{{"go", "list", "-deps", "."}, kDownloadLimit}},
           .compile = {{{"go", "build", "-o", "stories", "."}, kCompileLimit}},
           .run = {dir + "/stories"},
-          .stories = Stories({"election", "stm", "kubernetes"})};
+          .stories = Stories({"election", "stm", "recipes", "kubernetes"})};
 }
 
 ClientProgram Python(const std::string& dir) {

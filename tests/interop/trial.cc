@@ -11,7 +11,9 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "base/status_macros.h"
+#include "base/string_view.h"
 #include "tests/interop/client_process.h"
+#include "tests/interop/recipe_partner.h"
 #include "tests/interop/server_cluster.h"
 
 namespace keel::interop {
@@ -74,6 +76,8 @@ class Host {
       ++kills_;
     } else if (rest == "restart") {
       KEEL_RETURN_IF_ERROR(cluster_.RestartKilled());
+    } else if (absl::ConsumePrefix(&rest, "recipes ")) {
+      KEEL_RETURN_IF_ERROR(UseRecipes(cluster_.client(), ToStd(rest)));
     } else if (rest == "start") {
       if (++waiting_ < processes_.size()) return absl::OkStatus();
       for (auto& process : processes_) process->Done();

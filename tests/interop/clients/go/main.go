@@ -33,6 +33,7 @@ var stories = []story{
 	{"lock", tellLock},
 	{"election", tellElection},
 	{"stm", tellSTM},
+	{"recipes", tellRecipes},
 	{"kubernetes", tellKubernetes},
 	{"watch", tellWatch},
 }
