@@ -11,6 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/time/clock.h"
 #include "absl/time/time.h"
 
 namespace keel::server {
@@ -269,6 +270,8 @@ void HttpConnection::Respond(HttpResponse response) {
   head.version(version_);
   head.result(static_cast<unsigned>(response.status));
   head.reason(ReasonOf(static_cast<unsigned>(response.status)));
+  // RFC 9110 section 6.6.1; who operates several members compares their clocks by it.
+  head.set(http::field::date, absl::FormatTime("%a, %d %b %Y %H:%M:%S GMT", absl::Now(), absl::UTCTimeZone()));
   for (const auto& [name, value] : response.headers) head.set(name, value);
   head.keep_alive(keep_alive_);
   if (chunked_) {

@@ -17,6 +17,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "base/random.h"
 
 namespace keel::server {
@@ -175,6 +177,21 @@ TEST_F(ClientListenerTest, ServesHttpAndKeepsTheConnectionForTheNextRequest) {
     EXPECT_THAT(answer, StartsWith("HTTP/1.1 200 OK\r\n"));
     EXPECT_THAT(answer, HasSubstr("Content-Length: 12\r\n"));
   }
+}
+
+TEST_F(ClientListenerTest, AnswersCarryTheTime) {
+  Start();
+  Client client(address());
+  const absl::Time before = absl::Now() - absl::Seconds(1);  // The header has whole seconds.
+  client.Send("GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+  const std::string answer = client.ReadUntil("GET /x");
+  const size_t at = answer.find("\r\nDate: ");
+  ASSERT_NE(at, std::string::npos) << answer;
+  absl::Time date;
+  std::string error;
+  ASSERT_TRUE(absl::ParseTime("%a, %d %b %Y %H:%M:%S GMT", answer.substr(at + 8, 29), &date, &error)) << error;
+  EXPECT_GE(date, before);
+  EXPECT_LE(date, absl::Now());
 }
 
 TEST_F(ClientListenerTest, AnswersPipelinedRequestsInOrder) {
