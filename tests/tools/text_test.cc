@@ -73,5 +73,16 @@ TEST(TextTest, HexIds) {
   }
 }
 
+TEST(TextTest, Utf8IsWhatRfc3629SaysItIs) {
+  for (const char* good :
+       {"", "plain", "gr\xc3\xbcn", "\xe9\x8d\xb5", "\xf0\x9f\x94\x91", "\xed\x9f\xbf", "\xf4\x8f\xbf\xbf"}) {
+    EXPECT_TRUE(IsUtf8(good)) << good;
+  }
+  for (const char* bad : {"\xff", "\xc0\xaf", "\xe0\x80\xaf", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xf0\x80\x80\xaf",
+                          "\xe9\x8d", "a\x80"}) {
+    EXPECT_FALSE(IsUtf8(bad)) << GoQuote(bad);
+  }
+}
+
 }  // namespace
 }  // namespace keel::ctl

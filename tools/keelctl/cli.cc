@@ -1,140 +1,57 @@
 #include "tools/keelctl/cli.h"
 
-#include <poll.h>
-#include <signal.h>
-#include <unistd.h>
-
-#include <algorithm>
-#include <cstdlib>
-
-#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_replace.h"
-#include "absl/strings/str_split.h"
-#include "absl/time/clock.h"
-#include "base/check.h"
 #include "base/status_macros.h"
-#include "base/string_view.h"
-#include "base/version.h"
 #include "keel/client.h"
+#include "tools/keelctl/command_line.h"
 #include "tools/keelctl/commands.h"
+#include "tools/keelctl/completion.h"
+#include "tools/keelctl/help_page.h"
 
 namespace keel::ctl {
 namespace {
 
-int g_interrupt_pipe[2] = {-1, -1};
-volatile sig_atomic_t g_interrupted = 0;
-
-void OnSignal(int) {
-  g_interrupted = 1;
-  const char byte = 0;
-  [[maybe_unused]] const ssize_t n = write(g_interrupt_pipe[1], &byte, 1);
-}
-
-// KEELCTL_NAME, else ETCDCTL_NAME, so that existing scripts need no change.
-std::string FromEnvironment(const std::string& flag) {
-  const std::string name = absl::AsciiStrToUpper(absl::StrReplaceAll(flag, {{"-", "_"}}));
-  for (const char* prefix : {"KEELCTL_", "ETCDCTL_"}) {
-    const char* value = std::getenv(absl::StrCat(prefix, name).c_str());
-    if (value != nullptr && *value != '\0') return value;
+// "table not supported as output format", or nothing.
+std::string Unsupported(Formats formats, Format format) {
+  const bool table = format == Format::kTable;
+  const bool protobuf = format == Format::kProtobuf;
+  switch (formats) {
+    case Formats::kAll:
+    case Formats::kIgnored:
+      return "";
+    case Formats::kNoTable:
+      return table ? "table not supported as output format" : "";
+    case Formats::kNoProtobuf:
+      return protobuf ? "protobuf not supported as output format" : "";
+    case Formats::kTextOrJson:
+      if (format == Format::kSimple || format == Format::kJson) return "";
+      return absl::StrCat(table      ? "table"
+                          : protobuf ? "protobuf"
+                                     : "fields",
+                          " not supported as output format; use simple or json");
   }
   return "";
 }
 
-// The global flags as text; turned into GlobalFlags once the command line is known.
-struct RawFlags {
-  std::string endpoints = "127.0.0.1:2379";
-  std::string write_out = "simple";
-  std::string dial_timeout = "2s";
-  std::string command_timeout = "5s";
-  bool hex = false;
-  CLI::Option* command_timeout_option = nullptr;
-};
-
-absl::StatusOr<absl::Duration> ParseDuration(const std::string& flag, const std::string& text) {
-  absl::Duration duration;
-  if (!absl::ParseDuration(text, &duration) || duration <= absl::ZeroDuration()) {
-    return absl::InvalidArgumentError(absl::StrCat("--", flag, ": '", text, "' is not a duration such as 5s or 300ms"));
-  }
-  return duration;
+void PutIntoGroup(CLI::App& app, const char* group, std::initializer_list<const char*> names) {
+  for (const char* name : names) app.get_subcommand(name)->group(group);
 }
 
-Outcome Resolve(const RawFlags& raw, GlobalFlags* flags) {
-  flags->endpoints = absl::StrSplit(raw.endpoints, ',', absl::SkipWhitespace());
-  if (flags->endpoints.empty()) return Outcome::BadArguments("--endpoints: no endpoint given");
-  flags->hex = raw.hex;
-  if (raw.write_out == "simple") {
-    flags->format = Format::kSimple;
-  } else if (raw.write_out == "json") {
-    flags->format = Format::kJson;
-  } else if (raw.write_out == "fields") {
-    flags->format = Format::kFields;
-  } else if (raw.write_out == "table") {
-    flags->format = Format::kTable;
-  } else {
-    return {kExitBadFeature,
-            absl::StrCat("unsupported output format '", raw.write_out, "'; use simple, json, fields or table")};
+// What the parser made of it, in the words and with the exit codes of etcdctl.
+Outcome ParseFailure(const CLI::ParseError& error, const CLI::App& app, const CLI::App& command) {
+  const std::string hint = absl::StrCat("; see 'keelctl help", CommandPath(command).substr(app.get_name().size()), "'");
+  if (dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr) {
+    for (const std::string& word : app.remaining(true)) {
+      if (word.size() > 1 && word[0] == '-') return {kExitError, absl::StrCat("unknown flag: ", word, hint)};
+    }
+    return Outcome::BadArguments(absl::StrCat("too many arguments: ", app.remaining(true).front(), hint));
   }
-  auto dial = ParseDuration("dial-timeout", raw.dial_timeout);
-  if (!dial.ok()) return Outcome::Of(dial.status(), kExitBadArguments);
-  flags->dial_timeout = *dial;
-  auto command = ParseDuration("command-timeout", raw.command_timeout);
-  if (!command.ok()) return Outcome::Of(command.status(), kExitBadArguments);
-  flags->command_timeout = *command;
-  flags->command_timeout_given = raw.command_timeout_option->count() > 0 || !FromEnvironment("command-timeout").empty();
-  return Outcome::Ok();
-}
-
-void AddGlobalFlags(CLI::App& app, RawFlags& raw) {
-  const auto with_default = [](std::string& value, const std::string& flag) -> std::string& {
-    if (std::string set = FromEnvironment(flag); !set.empty()) value = set;
-    return value;
-  };
-  app.add_option("--endpoints", with_default(raw.endpoints, "endpoints"), "comma-separated endpoints")
-      ->capture_default_str()
-      ->take_last();
-  app.add_option("-w,--write-out", with_default(raw.write_out, "write-out"), "simple, json, fields or table")
-      ->capture_default_str()
-      ->take_last();
-  app.add_option("--dial-timeout", with_default(raw.dial_timeout, "dial-timeout"), "limit of one attempt to connect")
-      ->capture_default_str()
-      ->take_last();
-  raw.command_timeout_option =
-      app.add_option("--command-timeout", with_default(raw.command_timeout, "command-timeout"), "limit of one command")
-          ->capture_default_str()
-          ->take_last();
-  app.add_flag("--hex", raw.hex, "print keys, values and ids in hexadecimal");
+  const bool missing = dynamic_cast<const CLI::RequiredError*>(&error) != nullptr;
+  return {missing ? kExitBadArguments : kExitError, absl::StrCat(error.what(), hint)};
 }
 
 }  // namespace
-
-void Interrupt::Install() {
-  KEEL_CHECK_EQ(pipe(g_interrupt_pipe), 0);
-  struct sigaction action = {};
-  action.sa_handler = OnSignal;
-  sigaction(SIGINT, &action, nullptr);
-  sigaction(SIGTERM, &action, nullptr);
-}
-
-bool Interrupt::happened() { return g_interrupted != 0; }
-
-bool Interrupt::Wait(absl::Time deadline) {
-  while (!happened()) {
-    const absl::Duration left = deadline - absl::Now();
-    if (left <= absl::ZeroDuration()) return false;
-    pollfd p = {.fd = g_interrupt_pipe[0], .events = POLLIN, .revents = 0};
-    poll(&p, 1, static_cast<int>(std::min<int64_t>(absl::ToInt64Milliseconds(left) + 1, 60000)));
-  }
-  return true;
-}
-
-Outcome Outcome::Of(const absl::Status& status, int code) {
-  if (status.ok()) return Ok();
-  if (status.code() == absl::StatusCode::kDeadlineExceeded) {
-    return {code, absl::StrCat("context deadline exceeded (", status.message(), ")")};
-  }
-  return {code, std::string(status.message())};
-}
 
 Context::Context(std::istream& in_stream, std::ostream& out_stream, std::ostream& err_stream)
     : in(in_stream), out(out_stream), err(err_stream) {}
@@ -143,21 +60,42 @@ Context::~Context() = default;
 
 absl::StatusOr<Client*> Context::client() {
   if (client_ == nullptr) {
-    KEEL_ASSIGN_OR_RETURN(client_, Client::Create({.endpoints = flags.endpoints,
-                                                   .timeout = flags.command_timeout,
-                                                   .dial_timeout = flags.dial_timeout}));
+    KEEL_ASSIGN_OR_RETURN(client_, Client::Create(flags.client_options()));
   }
   return client_.get();
 }
 
-CLI::App* AddCommand(CLI::App& parent, const std::string& name, const std::string& help, Tables tables,
+void AddAllCommands(CLI::App& app, Context& context, Outcome& outcome) {
+  AddKvCommands(app, context, outcome);
+  AddTxnCommand(app, context, outcome);
+  AddWatchCommand(app, context, outcome);
+  AddHistoryCommands(app, context, outcome);
+  AddLeaseCommands(app, context, outcome);
+  AddLockCommands(app, context, outcome);
+  AddClusterCommands(app, context, outcome);
+  AddEndpointCommands(app, context, outcome);
+  AddSnapshotCommands(app, context, outcome);
+  AddCheckCommands(app, context, outcome);
+  AddMirrorCommand(app, context, outcome);
+  AddTopCommand(app, context, outcome);
+  AddDoctorCommand(app, context, outcome);
+  AddToolCommands(app, context, outcome);
+  PutIntoGroup(app, kKeyValueGroup, {"put", "get", "del", "txn", "watch", "history", "diff", "compaction"});
+  PutIntoGroup(app, kCoordinationGroup, {"lease", "lock", "elect"});
+  PutIntoGroup(app, kOperationsGroup,
+               {"member", "endpoint", "alarm", "move-leader", "defrag", "downgrade", "snapshot", "make-mirror", "check",
+                "top", "doctor"});
+  PutIntoGroup(app, kToolGroup, {"completion", "man", "version"});
+}
+
+CLI::App* AddCommand(CLI::App& parent, const std::string& name, const std::string& help, Formats formats,
                      Context& context, Outcome& outcome, std::function<Outcome()> body) {
   CLI::App* command = parent.add_subcommand(name, help);
   command->fallthrough();  // Global flags may follow the command.
-  command->callback([tables, &context, &outcome, body = std::move(body)] {
+  command->callback([formats, &context, &outcome, body = std::move(body)] {
     if (outcome.code != kExitOk) return;
-    if (context.flags.format == Format::kTable && tables == Tables::kNo) {
-      outcome = {kExitBadFeature, "table not supported as output format"};
+    if (std::string refused = Unsupported(formats, context.flags.format); !refused.empty()) {
+      outcome = {kExitBadFeature, std::move(refused)};
       return;
     }
     outcome = body();
@@ -165,52 +103,54 @@ CLI::App* AddCommand(CLI::App& parent, const std::string& name, const std::strin
   return command;
 }
 
-int Run(const std::vector<std::string>& args, std::istream& in, std::ostream& out, std::ostream& err) {
+CLI::App* AddGroup(CLI::App& parent, const std::string& name, const std::string& help) {
+  CLI::App* group = parent.add_subcommand(name, help);
+  group->require_subcommand(1)->fallthrough();
+  return group;
+}
+
+int Run(const Invocation& invocation, std::istream& in, std::ostream& out, std::ostream& err) {
   Context context(in, out, err);
   Outcome outcome;
   RawFlags raw;
 
-  CLI::App app("keelctl: reads, writes and operates a Keel cluster", "keelctl");
+  CLI::App app("reads, writes, watches and operates a Keel cluster", "keelctl");
+  app.set_help_flag();
   app.require_subcommand(1);
-  AddGlobalFlags(app, raw);
+  // Under the name that scripts know, JSON is what they know.
+  raw.AddTo(app, /*base64=*/absl::StrContains(invocation.program, "etcdctl"));
   // Runs after the flags are read and before the command's own callback.
-  app.parse_complete_callback([&] { outcome = Resolve(raw, &context.flags); });
-  AddKvCommands(app, context, outcome);
-  AddTxnCommand(app, context, outcome);
-  AddWatchCommand(app, context, outcome);
-  AddLeaseCommands(app, context, outcome);
-  AddLockCommands(app, context, outcome);
-  AddClusterCommands(app, context, outcome);
-  AddEndpointCommands(app, context, outcome);
-  AddSnapshotCommands(app, context, outcome);
-  AddCommand(app, "version", "print the versions of keelctl and of the protocol", Tables::kYes, context, outcome, [&] {
-    out << "keelctl version: " << kVersion
-        << "\nAPI version: " << std::string(kProtocolVersion).substr(0, std::string(kProtocolVersion).rfind('.'))
-        << "\n";
-    return Outcome::Ok();
+  app.parse_complete_callback([&] {
+    outcome = raw.Resolve(&context.flags);
+    if (context.flags.debug) err << raw.Describe();
   });
+  AddAllCommands(app, context, outcome);
 
-  // What follows "--" after `watch` is the command to run per event. Elsewhere "--" only ends the flags.
-  std::vector<std::string> own = args;
-  if (std::find(own.begin(), own.end(), "watch") != own.end()) {
-    const auto dashes = std::find(own.begin(), own.end(), "--");
-    if (dashes != own.end()) {
-      context.after_dashes.assign(dashes + 1, own.end());
-      own.erase(dashes, own.end());
+  if (!invocation.args.empty() && invocation.args.front() == "__complete") {
+    // What the completion scripts ask: the words are being typed, so they need not make sense to the parser.
+    for (const Candidate& each : Complete(app, {invocation.args.begin() + 1, invocation.args.end()})) {
+      out << each.word << "\t" << each.help << "\n";
     }
+    return kExitOk;
+  }
+  CommandLine line = ReadCommandLine(app, invocation.args);
+  context.after_dashes = std::move(line.after_dashes);
+  context.had_dashes = line.had_dashes;
+  if (!line.unknown.empty()) {
+    err << "Error: unknown command \"" << line.unknown << "\" for \"" << CommandPath(*line.command)
+        << "\"; 'keelctl help' lists the commands\n";
+    return kExitError;
+  }
+  const bool is_group = !line.command->get_subcommands([](const CLI::App*) { return true; }).empty();
+  if (line.help || is_group) {
+    out << HelpPage(*line.command);
+    return kExitOk;
   }
 
   try {  // CLI11 reports by exceptions; they stop here.
-    std::vector<std::string> reversed(own.rbegin(), own.rend());
-    app.parse(reversed);
-  } catch (const CLI::CallForHelp&) {
-    const auto chosen = app.get_subcommands();
-    out << (chosen.empty() ? app.help() : chosen.front()->help());
-    return kExitOk;
+    app.parse(std::vector<std::string>(line.words.rbegin(), line.words.rend()));
   } catch (const CLI::ParseError& e) {
-    err << "Error: " << e.what() << "\n";
-    const bool wrong_count = dynamic_cast<const CLI::RequiredError*>(&e) != nullptr && !app.get_subcommands().empty();
-    return wrong_count ? kExitBadArguments : kExitError;
+    outcome = ParseFailure(e, app, *line.command);
   }
   out.flush();
   if (!outcome.message.empty()) err << "Error: " << outcome.message << "\n";

@@ -3,6 +3,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/time/clock.h"
 #include "base/url.h"
 #include "tools/keelctl/commands.h"
 #include "tools/keelctl/endpoint_set.h"
@@ -139,13 +140,22 @@ Outcome RunAlarmDisarm(Context& context) {
   if (!client.ok()) return Outcome::Of(client.status(), kExitBadConnection);
   auto active = (*client)->maintenance().Alarms();
   if (!active.ok()) return Outcome::Of(active.status());
-  AlarmResponse cleared{.header = active->header};
+  AlarmResponse cleared;  // Of several answers: it has no header.
   for (const Alarm& alarm : active->alarms) {
     auto response = (*client)->maintenance().DisarmAlarm(alarm);
     if (!response.ok()) return Outcome::Of(response.status());
     cleared.alarms.insert(cleared.alarms.end(), response->alarms.begin(), response->alarms.end());
   }
   PrinterFor(context)->Alarms(cleared);
+  return Outcome::Ok();
+}
+
+Outcome RunDowngrade(Context& context, const char* what, DowngradeAction action, const std::string& version) {
+  auto client = context.client();
+  if (!client.ok()) return Outcome::Of(client.status(), kExitBadConnection);
+  auto response = (*client)->maintenance().Downgrade(action, version);
+  if (!response.ok()) return Outcome::Of(response.status());
+  context.out << "Downgrade " << what << " success, cluster version " << response->version << "\n";
   return Outcome::Ok();
 }
 
@@ -156,9 +166,11 @@ Outcome RunDefrag(Context& context, bool whole_cluster) {
   if (!endpoints.ok()) return Outcome::Of(endpoints.status());
   Outcome outcome;
   for (const std::string& endpoint : *endpoints) {
+    const absl::Time start = absl::Now();
     auto response = (*client)->maintenance().Defragment(endpoint);
     if (response.ok()) {
-      context.out << "Finished defragmenting etcd member[" << endpoint << "]\n";
+      context.out << "Finished defragmenting etcd member[" << endpoint << "]. took " << TookText(absl::Now() - start)
+                  << "\n";
     } else {
       context.err << "Failed to defragment etcd member[" << endpoint << "] (" << response.status().message() << ")\n";
       outcome.code = kExitError;
@@ -183,10 +195,9 @@ absl::StatusOr<std::vector<std::string>> EndpointSet(Context& context, bool whol
 }
 
 void AddClusterCommands(CLI::App& app, Context& context, Outcome& outcome) {
-  CLI::App* member = app.add_subcommand("member", "the members of the cluster");
-  member->require_subcommand(1)->fallthrough();
+  CLI::App* member = AddGroup(app, "member", "the members of the cluster");
   auto consistency = std::make_shared<std::string>("l");
-  AddCommand(*member, "list", "list the members", Tables::kYes, context, outcome, [&context, consistency] {
+  AddCommand(*member, "list", "list the members", Formats::kAll, context, outcome, [&context, consistency] {
     return RunMemberList(context, *consistency);
   })->add_option("--consistency", *consistency, "l: linearizable, s: as this member sees it");
 
@@ -199,42 +210,58 @@ void AddClusterCommands(CLI::App& app, Context& context, Outcome& outcome) {
     command->add_option("--peer-urls", arguments->peer_urls, "where the other members reach it")->delimiter(',');
     return command;
   };
-  CLI::App* add = add_urls(AddCommand(*member, "add", "add a member, which is started afterwards", Tables::kNo, context,
-                                      outcome, [&context, arguments] { return RunMemberAdd(context, *arguments); }));
+  CLI::App* add =
+      add_urls(AddCommand(*member, "add", "add a member, which is started afterwards", Formats::kNoTable, context,
+                          outcome, [&context, arguments] { return RunMemberAdd(context, *arguments); }));
   add->add_option("name", arguments->name, "name of the new member")->required();
   add->add_flag("--learner", arguments->learner, "it receives everything but has no vote until promoted");
-  add_id(
-      AddCommand(*member, "remove", "remove a member, for ever", Tables::kNo, context, outcome, [&context, arguments] {
-        return RunMemberChange(context, *arguments, "removed from",
-                               [](Cluster& cluster, uint64_t id) { return cluster.Remove(id); });
-      }));
-  add_urls(add_id(AddCommand(*member, "update", "change where a member is reached", Tables::kNo, context, outcome,
+  add_id(AddCommand(*member, "remove", "remove a member, for ever", Formats::kNoTable, context, outcome,
+                    [&context, arguments] {
+                      return RunMemberChange(context, *arguments, "removed from",
+                                             [](Cluster& cluster, uint64_t id) { return cluster.Remove(id); });
+                    }));
+  add_urls(add_id(AddCommand(*member, "update", "change where a member is reached", Formats::kNoTable, context, outcome,
                              [&context, arguments] { return RunMemberUpdate(context, *arguments); })));
-  add_id(
-      AddCommand(*member, "promote", "give a learner its vote", Tables::kNo, context, outcome, [&context, arguments] {
-        return RunMemberChange(context, *arguments, "promoted in",
-                               [](Cluster& cluster, uint64_t id) { return cluster.Promote(id); });
-      }));
-  CLI::App* replace = add_urls(
-      add_id(AddCommand(*member, "replace", "put a new member into the place of another in one step", Tables::kNo,
-                        context, outcome, [&context, arguments] { return RunMemberReplace(context, *arguments); })));
+  add_id(AddCommand(*member, "promote", "give a learner its vote", Formats::kNoTable, context, outcome,
+                    [&context, arguments] {
+                      return RunMemberChange(context, *arguments, "promoted in",
+                                             [](Cluster& cluster, uint64_t id) { return cluster.Promote(id); });
+                    }));
+  CLI::App* replace =
+      add_id(AddCommand(*member, "replace", "put a new member into the place of another in one step", Formats::kNoTable,
+                        context, outcome, [&context, arguments] { return RunMemberReplace(context, *arguments); }));
+  replace->get_option("id")->description("member id of the old one, hexadecimal");
+  replace->add_option("new_peer_urls", arguments->peer_urls, "where the other members will reach the new one")
+      ->delimiter(',');
+  add_urls(replace);
   replace->add_option("--name", arguments->name, "name of the new member, for the environment that is printed");
 
   auto target = std::make_shared<std::string>();
-  AddCommand(app, "move-leader", "hand leadership to another member", Tables::kNo, context, outcome,
+  AddCommand(app, "move-leader", "hand leadership to another member", Formats::kNoTable, context, outcome,
              [&context, target] { return RunMoveLeader(context, *target); })
       ->add_option("target", *target, "member id, hexadecimal")
       ->required();
 
-  CLI::App* alarm = app.add_subcommand("alarm", "alarms of the members");
-  alarm->require_subcommand(1)->fallthrough();
-  AddCommand(*alarm, "list", "list active alarms", Tables::kNo, context, outcome,
+  CLI::App* alarm = AddGroup(app, "alarm", "alarms of the members");
+  AddCommand(*alarm, "list", "list active alarms", Formats::kNoTable, context, outcome,
              [&context] { return RunAlarmList(context); });
-  AddCommand(*alarm, "disarm", "clear all alarms", Tables::kNo, context, outcome,
+  AddCommand(*alarm, "disarm", "clear all alarms", Formats::kNoTable, context, outcome,
              [&context] { return RunAlarmDisarm(context); });
 
+  CLI::App* downgrade = AddGroup(app, "downgrade", "bring the cluster to an older protocol version");
+  auto version = std::make_shared<std::string>();
+  const auto add_downgrade = [&](const char* name, const char* help, DowngradeAction action) {
+    return AddCommand(*downgrade, name, help, Formats::kIgnored, context, outcome,
+                      [&context, version, name, action] { return RunDowngrade(context, name, action, *version); });
+  };
+  for (CLI::App* command : {add_downgrade("validate", "whether it could be done", DowngradeAction::kValidate),
+                            add_downgrade("enable", "begin", DowngradeAction::kEnable)}) {
+    command->add_option("version", *version, "target version, such as 3.5")->required();
+  }
+  add_downgrade("cancel", "stay", DowngradeAction::kCancel);
+
   auto whole_cluster = std::make_shared<bool>(false);
-  AddCommand(app, "defrag", "accepted for compatibility: there is nothing to defragment", Tables::kYes, context,
+  AddCommand(app, "defrag", "accepted for compatibility: there is nothing to defragment", Formats::kIgnored, context,
              outcome, [&context, whole_cluster] { return RunDefrag(context, *whole_cluster); })
       ->add_flag("--cluster", *whole_cluster, "every member of the cluster");
 }

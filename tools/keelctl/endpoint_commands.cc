@@ -99,16 +99,15 @@ Outcome RunHashKv(Context& context, bool whole_cluster, int64_t revision) {
 }  // namespace
 
 void AddEndpointCommands(CLI::App& app, Context& context, Outcome& outcome) {
-  CLI::App* endpoint = app.add_subcommand("endpoint", "health, state and hashes of single members");
-  endpoint->require_subcommand(1)->fallthrough();
+  CLI::App* endpoint = AddGroup(app, "endpoint", "health, state and hashes of single members");
   auto whole_cluster = std::make_shared<bool>(false);
   auto revision = std::make_shared<int64_t>(0);
   endpoint->add_flag("--cluster", *whole_cluster, "every member of the cluster");
-  AddCommand(*endpoint, "health", "whether each endpoint commits", Tables::kYes, context, outcome,
+  AddCommand(*endpoint, "health", "whether each endpoint commits", Formats::kNoProtobuf, context, outcome,
              [&context, whole_cluster] { return RunHealth(context, *whole_cluster); });
-  AddCommand(*endpoint, "status", "where each endpoint stands", Tables::kYes, context, outcome,
+  AddCommand(*endpoint, "status", "where each endpoint stands", Formats::kNoProtobuf, context, outcome,
              [&context, whole_cluster] { return RunStatus(context, *whole_cluster); });
-  AddCommand(*endpoint, "hashkv", "hash of the keyspace and its history", Tables::kYes, context, outcome,
+  AddCommand(*endpoint, "hashkv", "hash of the keyspace and its history", Formats::kNoProtobuf, context, outcome,
              [&context, whole_cluster, revision] { return RunHashKv(context, *whole_cluster, *revision); })
       ->add_option("--rev", *revision, "hash up to this revision; 0: the newest");
 }

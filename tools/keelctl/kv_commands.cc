@@ -1,6 +1,7 @@
 #include <iterator>
 
 #include "tools/keelctl/commands.h"
+#include "tools/keelctl/key_tree.h"
 #include "tools/keelctl/kv_flags.h"
 
 namespace keel::ctl {
@@ -43,7 +44,7 @@ Outcome StreamGet(Context& context, Kv& kv, const GetOp& op, const GetStyle& sty
   return Outcome::Ok();
 }
 
-Outcome RunGet(Context& context, const GetFlags& flags, bool stream) {
+Outcome RunGet(Context& context, const GetFlags& flags, bool stream, bool tree) {
   auto op = flags.Resolve();
   if (!op.ok()) return Outcome::Of(op.status(), FlagErrorCode(op.status()));
   if (flags.style.values_only && context.flags.format != Format::kSimple) {
@@ -51,6 +52,19 @@ Outcome RunGet(Context& context, const GetFlags& flags, bool stream) {
   }
   auto client = context.client();
   if (!client.ok()) return Outcome::Of(client.status(), kExitBadConnection);
+  if (tree) {
+    if (context.flags.format != Format::kSimple || flags.style.values_only || flags.style.count_only) {
+      return Outcome::BadArguments("--tree is a format of its own: leave -w, --print-value-only and --count-only out");
+    }
+    std::vector<KeyValue> kvs;
+    auto streamed = (*client)->kv().GetStream(op->key, op->options, [&](std::vector<KeyValue> piece) {
+      kvs.insert(kvs.end(), std::make_move_iterator(piece.begin()), std::make_move_iterator(piece.end()));
+      return absl::OkStatus();
+    });
+    if (!streamed.ok()) return Outcome::Of(streamed.status());
+    context.out << KeyTree(kvs, {.values = !flags.style.keys_only});
+    return Outcome::Ok();
+  }
   if (stream) return StreamGet(context, (*client)->kv(), *op, flags.style);
   auto response = (*client)->kv().Get(op->key, op->options);
   if (!response.ok()) return Outcome::Of(response.status());
@@ -73,16 +87,18 @@ Outcome RunDel(Context& context, const DelFlags& flags) {
 
 void AddKvCommands(CLI::App& app, Context& context, Outcome& outcome) {
   auto put = std::make_shared<PutFlags>();
-  put->AddTo(*AddCommand(app, "put", "write a key", Tables::kNo, context, outcome,
+  put->AddTo(*AddCommand(app, "put", "write a key", Formats::kNoTable, context, outcome,
                          [&context, put] { return RunPut(context, *put); }));
   auto get = std::make_shared<GetFlags>();
   auto stream = std::make_shared<bool>(false);
-  CLI::App* reading = AddCommand(app, "get", "read a key or a range of keys", Tables::kNo, context, outcome,
-                                 [&context, get, stream] { return RunGet(context, *get, *stream); });
+  auto tree = std::make_shared<bool>(false);
+  CLI::App* reading = AddCommand(app, "get", "read a key or a range of keys", Formats::kNoTable, context, outcome,
+                                 [&context, get, stream, tree] { return RunGet(context, *get, *stream, *tree); });
   get->AddTo(*reading);
   reading->add_flag("--stream", *stream, "take the answer in pieces: for ranges of any size");
+  reading->add_flag("--tree", *tree, "print a tree of the parts between slashes");
   auto del = std::make_shared<DelFlags>();
-  del->AddTo(*AddCommand(app, "del", "delete a key or a range of keys", Tables::kNo, context, outcome,
+  del->AddTo(*AddCommand(app, "del", "delete a key or a range of keys", Formats::kNoTable, context, outcome,
                          [&context, del] { return RunDel(context, *del); }));
 
   struct Compaction {
@@ -90,15 +106,16 @@ void AddKvCommands(CLI::App& app, Context& context, Outcome& outcome) {
     bool physical = false;
   };
   auto compaction = std::make_shared<Compaction>();
-  CLI::App* command = AddCommand(
-      app, "compaction", "drop the history below a revision", Tables::kYes, context, outcome, [&context, compaction] {
-        auto client = context.client();
-        if (!client.ok()) return Outcome::Of(client.status(), kExitBadConnection);
-        auto response = (*client)->kv().Compact(compaction->revision, {.physical = compaction->physical});
-        if (!response.ok()) return Outcome::Of(response.status());
-        context.out << "compacted revision " << compaction->revision << "\n";
-        return Outcome::Ok();
-      });
+  CLI::App* command =
+      AddCommand(app, "compaction", "drop the history below a revision", Formats::kIgnored, context, outcome,
+                 [&context, compaction] {
+                   auto client = context.client();
+                   if (!client.ok()) return Outcome::Of(client.status(), kExitBadConnection);
+                   auto response = (*client)->kv().Compact(compaction->revision, {.physical = compaction->physical});
+                   if (!response.ok()) return Outcome::Of(response.status());
+                   context.out << "compacted revision " << compaction->revision << "\n";
+                   return Outcome::Ok();
+                 });
   command->add_option("revision", compaction->revision, "revision to keep")->required();
   command->add_flag("--physical", compaction->physical, "return only when the space is free");
 }

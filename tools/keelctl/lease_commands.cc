@@ -1,3 +1,4 @@
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "tools/keelctl/commands.h"
 #include "tools/keelctl/printer.h"
@@ -6,7 +7,11 @@
 namespace keel::ctl {
 namespace {
 
-Outcome RunGrant(Context& context, int64_t ttl) {
+Outcome RunGrant(Context& context, const std::string& ttl_text) {
+  int64_t ttl = 0;
+  if (!absl::SimpleAtoi(ttl_text, &ttl)) {
+    return Outcome::BadArguments(absl::StrCat("bad TTL '", ttl_text, "': a whole number of seconds is wanted"));
+  }
   auto client = context.client();
   if (!client.ok()) return Outcome::Of(client.status(), kExitBadConnection);
   auto response = (*client)->leases().Grant(absl::Seconds(ttl));
@@ -57,7 +62,9 @@ Outcome RunKeepAlive(Context& context, LeaseId id, bool once) {
     if (!response.ok()) return Outcome::Of(response.status(), kExitBadConnection);
     if (response->ttl_seconds <= 0) {
       if (once) return {kExitBadConnection, "etcdserver: requested lease not found"};
-      context.out << "lease " << LeaseText(id) << " expired or revoked.\n";
+      if (context.flags.format == Format::kSimple) {
+        context.out << "lease " << LeaseText(id) << " expired or revoked.\n";
+      }
       return Outcome::Ok();
     }
     printer->LeaseKeepAlive(*response);
@@ -69,7 +76,7 @@ Outcome RunKeepAlive(Context& context, LeaseId id, bool once) {
 
 struct LeaseArguments {
   std::string id;
-  int64_t ttl = 0;
+  std::string ttl;
   bool keys = false;
   bool once = false;
 };
@@ -79,7 +86,7 @@ CLI::App* AddIdCommand(CLI::App& parent, const std::string& name, const std::str
                        Outcome& outcome, const std::shared_ptr<LeaseArguments>& arguments,
                        std::function<Outcome(LeaseId)> body) {
   CLI::App* command =
-      AddCommand(parent, name, help, Tables::kNo, context, outcome, [arguments, body = std::move(body)] {
+      AddCommand(parent, name, help, Formats::kNoTable, context, outcome, [arguments, body = std::move(body)] {
         auto id = ParseHexId(arguments->id);
         if (!id.ok()) return Outcome::Of(id.status(), kExitBadArguments);
         return body(static_cast<LeaseId>(*id));
@@ -91,10 +98,9 @@ CLI::App* AddIdCommand(CLI::App& parent, const std::string& name, const std::str
 }  // namespace
 
 void AddLeaseCommands(CLI::App& app, Context& context, Outcome& outcome) {
-  CLI::App* lease = app.add_subcommand("lease", "grant, renew, inspect and revoke leases");
-  lease->require_subcommand(1)->fallthrough();
+  CLI::App* lease = AddGroup(app, "lease", "grant, renew, inspect and revoke leases");
   auto arguments = std::make_shared<LeaseArguments>();
-  AddCommand(*lease, "grant", "grant a lease", Tables::kNo, context, outcome,
+  AddCommand(*lease, "grant", "grant a lease", Formats::kNoTable, context, outcome,
              [&context, arguments] { return RunGrant(context, arguments->ttl); })
       ->add_option("ttl", arguments->ttl, "seconds")
       ->required();
@@ -103,7 +109,8 @@ void AddLeaseCommands(CLI::App& app, Context& context, Outcome& outcome) {
   AddIdCommand(*lease, "timetolive", "how long a lease has left", context, outcome, arguments,
                [&context, arguments](LeaseId id) { return RunTimeToLive(context, id, arguments->keys); })
       ->add_flag("--keys", arguments->keys, "list the attached keys");
-  AddCommand(*lease, "list", "list all leases", Tables::kNo, context, outcome, [&context] { return RunList(context); });
+  AddCommand(*lease, "list", "list all leases", Formats::kNoTable, context, outcome,
+             [&context] { return RunList(context); });
   AddIdCommand(*lease, "keep-alive", "renew a lease until interrupted", context, outcome, arguments,
                [&context, arguments](LeaseId id) { return RunKeepAlive(context, id, arguments->once); })
       ->add_flag("--once", arguments->once, "renew once and end");

@@ -1,6 +1,8 @@
+#include <algorithm>
 #include <future>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "keel/election.h"
 #include "keel/mutex.h"
 #include "keel/session.h"
@@ -33,16 +35,57 @@ struct LockArguments {
   std::string name;
   std::vector<std::string> command;
   int64_t ttl = 10;
+  std::string grace = "2s";
 };
 
-Outcome RunUnderLock(const LockArguments& arguments, const Mutex& mutex) {
+// When to end a command that runs under a lock: so early that it is gone before anybody else can have the lock. Asked
+// by one thread.
+class CommandWarden {
+ public:
+  CommandWarden(const Session& session, const Mutex& mutex, absl::Duration grace)
+      : session_(session), mutex_(mutex), grace_(std::min(grace, session.ttl() / 2)) {}
+
+  Verdict Ask() {
+    if (!mutex_.held()) {
+      lost_ = true;
+      return Verdict::kKill;
+    }
+    if (kill_at_ == absl::InfiniteFuture()) {
+      // The grace ends no later than the lease does.
+      lost_ = session_.remaining() <= grace_;
+      if (lost_ || Interrupt::happened()) kill_at_ = absl::Now() + grace_;
+    }
+    if (absl::Now() >= kill_at_) return Verdict::kKill;
+    return kill_at_ == absl::InfiniteFuture() ? Verdict::kRun : Verdict::kEnd;
+  }
+  // It was ended because the lock could not be kept.
+  bool lost() const { return lost_; }
+
+ private:
+  const Session& session_;
+  const Mutex& mutex_;
+  const absl::Duration grace_;
+  absl::Time kill_at_ = absl::InfiniteFuture();
+  bool lost_ = false;
+};
+
+Outcome RunUnderLock(const LockArguments& arguments, const Session& session, const Mutex& mutex) {
+  absl::Duration grace;
+  if (!absl::ParseDuration(arguments.grace, &grace) || grace < absl::ZeroDuration()) {
+    return Outcome::BadArguments(absl::StrCat("--grace: '", arguments.grace, "' is not a duration such as 2s"));
+  }
+  CommandWarden warden(session, mutex, grace);
   auto code = RunChildCommand(
       arguments.command,
       {absl::StrCat("ETCD_LOCK_KEY=", mutex.key()), absl::StrCat("ETCD_LOCK_REV=", mutex.header().revision),
        absl::StrCat("KEEL_FENCING_TOKEN=", mutex.fencing_token())},
-      [&] { return mutex.held() && !Interrupt::happened(); });
+      [&] { return warden.Ask(); });
   if (!code.ok()) return Outcome::Of(code.status());
-  if (!mutex.held()) return {kExitError, "the lock was lost while the command ran; it was told to end"};
+  if (warden.lost()) {
+    return {kExitError,
+            absl::StrCat("the lock could not be kept: ", arguments.command.front(),
+                         " was ended before somebody else could have it; the cluster was not reached in time")};
+  }
   if (*code != 0) return {*code, absl::StrCat("exit status ", *code)};
   return Outcome::Ok();
 }
@@ -69,7 +112,8 @@ Outcome RunLock(Context& context, const LockArguments& arguments) {
   Mutex mutex(**client, **session, arguments.name);
   Outcome outcome = WaitFor([&](absl::Time deadline) { return mutex.Lock(deadline); });
   if (outcome.code == kExitOk) {
-    outcome = arguments.command.empty() ? HoldLock(context, **client, mutex) : RunUnderLock(arguments, mutex);
+    outcome =
+        arguments.command.empty() ? HoldLock(context, **client, mutex) : RunUnderLock(arguments, **session, mutex);
     if (mutex.held()) {
       if (absl::Status status = mutex.Unlock(); !status.ok() && outcome.code == kExitOk) outcome = Outcome::Of(status);
     }
@@ -143,15 +187,18 @@ Outcome RunElect(Context& context, const ElectArguments& arguments) {
 
 void AddLockCommands(CLI::App& app, Context& context, Outcome& outcome) {
   auto lock = std::make_shared<LockArguments>();
-  CLI::App* command = AddCommand(app, "lock", "hold a named lock, or run a command under it", Tables::kNo, context,
-                                 outcome, [&context, lock] { return RunLock(context, *lock); });
+  CLI::App* command = AddCommand(app, "lock", "hold a named lock, or run a command under it", Formats::kNoTable,
+                                 context, outcome, [&context, lock] { return RunLock(context, *lock); });
   command->add_option("name", lock->name, "name of the lock")->required();
-  command->add_option("command", lock->command, "command to run while holding it; put -- before its flags");
+  command->add_option("command", lock->command,
+                      "command to run while holding it, with KEEL_FENCING_TOKEN; put -- before its flags");
   command->add_option("--ttl", lock->ttl, "seconds the lock outlives this process's last sign of life")
+      ->capture_default_str();
+  command->add_option("--grace", lock->grace, "from SIGTERM to SIGKILL, when the command must end")
       ->capture_default_str();
 
   auto elect = std::make_shared<ElectArguments>();
-  command = AddCommand(app, "elect", "take part in an election, or look on", Tables::kNo, context, outcome,
+  command = AddCommand(app, "elect", "take part in an election, or look on", Formats::kNoTable, context, outcome,
                        [&context, elect] { return RunElect(context, *elect); });
   command->add_option("name", elect->name, "name of the election")->required();
   elect->proposal_option = command->add_option("proposal", elect->proposal, "what to say when elected");

@@ -5,6 +5,7 @@
 #include "absl/strings/str_join.h"
 #include "tools/keelctl/printer_fields.h"
 #include "tools/keelctl/printer_json.h"
+#include "tools/keelctl/printer_protobuf.h"
 #include "tools/keelctl/text.h"
 
 namespace keel::ctl {
@@ -215,22 +216,21 @@ std::string LeaseText(LeaseId id) { return absl::StrFormat("%016x", static_cast<
 
 std::string TookText(absl::Duration took) { return absl::FormatDuration(absl::Trunc(took, absl::Microseconds(1))); }
 
-std::unique_ptr<Printer> Printer::Create(Format format, bool hex, std::ostream& out, std::ostream& err) {
-  switch (format) {
+std::unique_ptr<Printer> PrinterFor(Context& context) {
+  const GlobalFlags& flags = context.flags;
+  switch (flags.format) {
     case Format::kSimple:
-      return std::make_unique<SimplePrinter>(hex, out, err);
+      return std::make_unique<SimplePrinter>(flags.hex, context.out, context.err);
     case Format::kJson:
-      return MakeJsonPrinter(hex, out);
+      return MakeJsonPrinter({.hex = flags.hex, .base64 = flags.base64}, context.out);
     case Format::kFields:
-      return MakeFieldsPrinter(hex, out);
+      return MakeFieldsPrinter(flags.hex, context.out);
+    case Format::kProtobuf:
+      return MakeProtobufPrinter(context.out);
     case Format::kTable:
-      return std::make_unique<TablePrinter>(hex, out, err);
+      return std::make_unique<TablePrinter>(flags.hex, context.out, context.err);
   }
   return nullptr;
-}
-
-std::unique_ptr<Printer> PrinterFor(Context& context) {
-  return Printer::Create(context.flags.format, context.flags.hex, context.out, context.err);
 }
 
 }  // namespace keel::ctl

@@ -34,11 +34,10 @@ struct EndpointHash {
   HashKvResponse hash;
 };
 
-// One per format; owned by one thread. Tables exist for members and endpoints only: asking for one elsewhere is refused
-// before the command runs (see Supports).
+// One per format; owned by one thread. Not every command has every format: asking for another one is refused before the
+// command runs (see Formats).
 class Printer {
  public:
-  static std::unique_ptr<Printer> Create(Format format, bool hex, std::ostream& out, std::ostream& err);
   virtual ~Printer() = default;
 
   virtual void Put(const PutResponse& response) = 0;

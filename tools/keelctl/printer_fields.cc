@@ -90,8 +90,8 @@ class FieldsPrinter : public Printer {
     for (const EndpointHealth& row : rows) {
       Line("Endpoint", GoQuote(row.endpoint));
       Line("Health", row.healthy ? "true" : "false");
-      Line("Took", GoQuote(TookText(row.took)));
-      Line("Error", GoQuote(row.error));
+      Line("Took", TookText(row.took));
+      Line("Error", row.error);
       out_ << "\n";
     }
   }
@@ -126,7 +126,7 @@ class FieldsPrinter : public Printer {
     }
   }
   void Alarms(const AlarmResponse& response) override {
-    Header(response.header);
+    if (response.header.cluster_id != 0) Header(response.header);
     for (const Alarm& alarm : response.alarms) {
       Id("MemberID", alarm.member_id);
       Line("AlarmType", AlarmName(alarm.type));

@@ -1,5 +1,6 @@
 #include "tools/keelctl/printer_json.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
@@ -23,9 +24,6 @@ void Set(Json& object, const char* name, bool value) {
 void SetText(Json& object, const char* name, const std::string& value) {
   if (!value.empty()) object[name] = value;
 }
-void SetBytes(Json& object, const char* name, const std::string& value) {
-  if (!value.empty()) object[name] = Base64(value);
-}
 
 Json Header(const ResponseHeader& header) {
   Json j = Json::object();
@@ -42,60 +40,79 @@ Json WithHeader(const ResponseHeader& header) {
   return j;
 }
 
-Json Pair(const KeyValue& kv) {
-  Json j = Json::object();
-  SetBytes(j, "key", kv.key);
-  Set(j, "create_revision", kv.create_revision);
-  Set(j, "mod_revision", kv.mod_revision);
-  Set(j, "version", kv.version);
-  SetBytes(j, "value", kv.value);
-  Set(j, "lease", kv.lease);
-  return j;
-}
+// Pairs and what holds them: keys and values are text where they can be, unless `base64`.
+class PairWriter {
+ public:
+  explicit PairWriter(bool base64) : base64_(base64) {}
 
-Json Range(const RangeResponse& response) {
-  Json j = WithHeader(response.header);
-  for (const KeyValue& kv : response.kvs) j["kvs"].push_back(Pair(kv));
-  Set(j, "more", response.more);
-  Set(j, "count", response.count);
-  return j;
-}
-
-Json PutJson(const PutResponse& response) {
-  Json j = WithHeader(response.header);
-  if (response.prev_kv) j["prev_kv"] = Pair(*response.prev_kv);
-  return j;
-}
-
-Json DeleteJson(const DeleteResponse& response) {
-  Json j = WithHeader(response.header);
-  Set(j, "deleted", response.deleted);
-  for (const KeyValue& kv : response.prev_kvs) j["prev_kvs"].push_back(Pair(kv));
-  return j;
-}
-
-Json TxnJson(const TxnResponse& response) {
-  Json j = WithHeader(response.header);
-  Set(j, "succeeded", response.succeeded);
-  for (const OpResponse& op : response.responses) {
-    Json inner = Json::object();
-    if (op.is_range()) inner["response_range"] = Range(op.range());
-    if (op.is_put()) inner["response_put"] = PutJson(op.put());
-    if (op.is_delete()) inner["response_delete_range"] = DeleteJson(op.deleted());
-    if (op.is_txn()) inner["response_txn"] = TxnJson(op.txn());
-    j["responses"].push_back(Json{{"Response", inner}});
+  void SetBytes(Json& object, const std::string& name, const std::string& value) const {
+    if (value.empty()) return;
+    if (base64_ || !IsUtf8(value)) {
+      object[base64_ ? name : name + "_base64"] = Base64(value);
+    } else {
+      object[name] = value;
+    }
   }
-  return j;
-}
+
+  Json Pair(const KeyValue& kv) const {
+    Json j = Json::object();
+    SetBytes(j, "key", kv.key);
+    Set(j, "create_revision", kv.create_revision);
+    Set(j, "mod_revision", kv.mod_revision);
+    Set(j, "version", kv.version);
+    SetBytes(j, "value", kv.value);
+    Set(j, "lease", kv.lease);
+    return j;
+  }
+
+  Json Range(const RangeResponse& response) const {
+    Json j = WithHeader(response.header);
+    for (const KeyValue& kv : response.kvs) j["kvs"].push_back(Pair(kv));
+    Set(j, "more", response.more);
+    Set(j, "count", response.count);
+    return j;
+  }
+
+  Json PutJson(const PutResponse& response) const {
+    Json j = WithHeader(response.header);
+    if (response.prev_kv) j["prev_kv"] = Pair(*response.prev_kv);
+    return j;
+  }
+
+  Json DeleteJson(const DeleteResponse& response) const {
+    Json j = WithHeader(response.header);
+    Set(j, "deleted", response.deleted);
+    for (const KeyValue& kv : response.prev_kvs) j["prev_kvs"].push_back(Pair(kv));
+    return j;
+  }
+
+  Json TxnJson(const TxnResponse& response) const {
+    Json j = WithHeader(response.header);
+    Set(j, "succeeded", response.succeeded);
+    for (const OpResponse& op : response.responses) {
+      Json inner = Json::object();
+      if (op.is_range()) inner["response_range"] = Range(op.range());
+      if (op.is_put()) inner["response_put"] = PutJson(op.put());
+      if (op.is_delete()) inner["response_delete_range"] = DeleteJson(op.deleted());
+      if (op.is_txn()) inner["response_txn"] = TxnJson(op.txn());
+      j["responses"].push_back(Json{{"Response", inner}});
+    }
+    return j;
+  }
+
+ private:
+  const bool base64_;
+};
 
 class JsonPrinter : public Printer {
  public:
-  JsonPrinter(bool hex, std::ostream& out) : hex_(hex), out_(out) {}
+  JsonPrinter(const JsonStyle& style, std::ostream& out)
+      : hex_(style.hex), base64_(style.base64), pairs_(style.base64), out_(out) {}
 
-  void Put(const PutResponse& response) override { Line(PutJson(response)); }
-  void Get(const RangeResponse& response, const GetStyle&) override { Line(Range(response)); }
-  void Delete(const DeleteResponse& response) override { Line(DeleteJson(response)); }
-  void Txn(const TxnResponse& response) override { Line(TxnJson(response)); }
+  void Put(const PutResponse& response) override { Line(pairs_.PutJson(response)); }
+  void Get(const RangeResponse& response, const GetStyle&) override { Line(pairs_.Range(response)); }
+  void Delete(const DeleteResponse& response) override { Line(pairs_.DeleteJson(response)); }
+  void Txn(const TxnResponse& response) override { Line(pairs_.TxnJson(response)); }
 
   // Capital names: the shape etcdctl has always had here.
   void Watch(const WatchResponse& response) override {
@@ -106,8 +123,8 @@ class JsonPrinter : public Printer {
     for (const Event& event : response.events) {
       Json e = Json::object();
       if (event.type == Event::Type::kDelete) e["type"] = 1;
-      e["kv"] = Pair(event.kv);
-      if (event.prev_kv) e["prev_kv"] = Pair(*event.prev_kv);
+      e["kv"] = pairs_.Pair(event.kv);
+      if (event.prev_kv) e["prev_kv"] = pairs_.Pair(*event.prev_kv);
       j["Events"].push_back(e);
     }
     j["CompactRevision"] = response.compact_revision;
@@ -131,7 +148,7 @@ class JsonPrinter : public Printer {
     j["ttl"] = response.ttl_seconds;
     j["granted-ttl"] = response.granted_ttl_seconds;
     j["keys"] = nullptr;
-    for (const std::string& key : response.keys) j["keys"].push_back(Base64(key));
+    for (const std::string& key : response.keys) j[KeysName(response.keys)].push_back(KeyText(response.keys, key));
     Line(j);
   }
   void LeaseList(const LeaseListResponse& response) override {
@@ -220,7 +237,7 @@ class JsonPrinter : public Printer {
   }
 
   void Alarms(const AlarmResponse& response) override {
-    Json j = WithHeader(response.header);
+    Json j = response.header.cluster_id == 0 ? Json::object() : WithHeader(response.header);
     for (const Alarm& alarm : response.alarms) {
       Json a = Json::object();
       SetUnsigned(a, "memberID", alarm.member_id);
@@ -251,20 +268,33 @@ class JsonPrinter : public Printer {
     }
   }
 
-  // Text that is not UTF-8 cannot come here as text: keys and values travel as base64.
+  // A list is all text or all base64, so that its reader need not look at every element.
+  bool AsText(const std::vector<std::string>& keys) const {
+    return !base64_ && std::all_of(keys.begin(), keys.end(), [](const std::string& key) { return IsUtf8(key); });
+  }
+  const char* KeysName(const std::vector<std::string>& keys) const {
+    return base64_ || AsText(keys) ? "keys" : "keys_base64";
+  }
+  std::string KeyText(const std::vector<std::string>& keys, const std::string& key) const {
+    return AsText(keys) ? key : Base64(key);
+  }
+
+  // The replacement is for texts of servers; keys and values that are not UTF-8 are base64 here.
   void Line(const Json& json) {
     out_ << json.dump(-1, ' ', false, Json::error_handler_t::replace) << "\n";
     out_.flush();
   }
 
   const bool hex_;
+  const bool base64_;
+  const PairWriter pairs_;
   std::ostream& out_;
 };
 
 }  // namespace
 
-std::unique_ptr<Printer> MakeJsonPrinter(bool hex, std::ostream& out) {
-  return std::make_unique<JsonPrinter>(hex, out);
+std::unique_ptr<Printer> MakeJsonPrinter(const JsonStyle& style, std::ostream& out) {
+  return std::make_unique<JsonPrinter>(style, out);
 }
 
 }  // namespace keel::ctl

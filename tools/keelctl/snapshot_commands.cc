@@ -1,37 +1,14 @@
-#include <unistd.h>
-
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/status_macros.h"
 #include "keel/client.h"
 #include "server/restore/restore.h"
 #include "tools/keelctl/commands.h"
+#include "tools/keelctl/progress_bar.h"
 #include "tools/keelctl/text.h"
 
 namespace keel::ctl {
 namespace {
-
-// A line that writes over itself on a terminal; silent elsewhere.
-class ProgressLine {
- public:
-  explicit ProgressLine(std::ostream& err) : err_(err), shown_(isatty(STDERR_FILENO) == 1) {}
-  ~ProgressLine() {
-    if (percent_ >= 0) err_ << "\n";
-  }
-
-  void Show(uint64_t done, uint64_t left) {
-    if (!shown_ || done + left == 0) return;
-    const int percent = static_cast<int>(done * 100 / (done + left));
-    if (percent == percent_) return;
-    percent_ = percent;
-    err_ << "\r" << percent << "% of " << HumanSize(static_cast<int64_t>(done + left)) << "   " << std::flush;
-  }
-
- private:
-  std::ostream& err_;
-  const bool shown_;
-  int percent_ = -1;
-};
 
 Outcome RunSave(Context& context, const std::string& file) {
   if (context.flags.endpoints.size() != 1) {
@@ -44,10 +21,16 @@ Outcome RunSave(Context& context, const std::string& file) {
   if (context.flags.command_timeout_given) call.timeout = context.flags.command_timeout;
   absl::StatusOr<SavedSnapshot> saved;
   {
-    ProgressLine progress(context.err);
+    ProgressBar bar(context.err, "saving");
     saved = (*client)->maintenance().SaveSnapshot(
         context.flags.endpoints.front(), file,
-        [&](uint64_t received, uint64_t remaining) { progress.Show(received, remaining); }, call);
+        [&](uint64_t received, uint64_t remaining) {
+          const double total = static_cast<double>(received + remaining);
+          bar.Show(static_cast<double>(received), total,
+                   absl::StrCat(HumanSize(static_cast<int64_t>(received)), " of ",
+                                HumanSize(static_cast<int64_t>(received + remaining))));
+        },
+        call);
   }
   if (!saved.ok()) return Outcome::Of(saved.status(), kExitInterrupted);
   context.out << "Snapshot saved at " << file << "\n";
@@ -123,6 +106,8 @@ Outcome RunFileStatus(Context& context, const std::string& file) {
       out << "\"Hash\" : " << facts->hash << "\n\"Revision\" : " << facts->revision << "\n\"Keys\" : " << facts->keys
           << "\n\"Size\" : " << facts->bytes << "\n\"Version\" : \"" << facts->version << "\"\n";
       break;
+    case Format::kProtobuf:  // Refused before it came here.
+      break;
     case Format::kTable: {
       Table table({"HASH", "REVISION", "TOTAL KEYS", "TOTAL SIZE", "VERSION"});
       table.AddRow(
@@ -152,25 +137,24 @@ void AddRestoreFlags(CLI::App* command, RestoreFlags* flags) {
 }  // namespace
 
 void AddSnapshotCommands(CLI::App& app, Context& context, Outcome& outcome) {
-  CLI::App* snapshot = app.add_subcommand("snapshot", "backups of the whole state");
-  snapshot->require_subcommand(1)->fallthrough();
+  CLI::App* snapshot = AddGroup(app, "snapshot", "backups of the whole state");
   auto file = std::make_shared<std::string>();
-  AddCommand(*snapshot, "save", "write the state of one member to a file", Tables::kYes, context, outcome,
+  AddCommand(*snapshot, "save", "write the state of one member to a file", Formats::kIgnored, context, outcome,
              [&context, file] { return RunSave(context, *file); })
       ->add_option("file", *file, "the file to write")
       ->required();
-  AddCommand(*snapshot, "status", "say what is in a backup", Tables::kYes, context, outcome,
+  AddCommand(*snapshot, "status", "say what is in a backup", Formats::kNoProtobuf, context, outcome,
              [&context, file] { return RunFileStatus(context, *file); })
       ->add_option("file", *file, "the backup")
       ->required();
 
   auto flags = std::make_shared<RestoreFlags>();
-  AddRestoreFlags(
-      AddCommand(*snapshot, "restore", "make a member's data directory of a new cluster out of a backup", Tables::kYes,
-                 context, outcome, [&context, flags] { return RunRestore(context, *flags, server::RestoreSnapshot); }),
-      flags.get());
+  AddRestoreFlags(AddCommand(*snapshot, "restore", "make a member's data directory of a new cluster out of a backup",
+                             Formats::kIgnored, context, outcome,
+                             [&context, flags] { return RunRestore(context, *flags, server::RestoreSnapshot); }),
+                  flags.get());
   CLI::App* import =
-      AddCommand(*snapshot, "import-etcd", "the same, out of a snapshot that etcd saved", Tables::kYes, context,
+      AddCommand(*snapshot, "import-etcd", "the same, out of a snapshot that etcd saved", Formats::kIgnored, context,
                  outcome, [&context, flags] { return RunRestore(context, *flags, server::RestoreEtcdSnapshot); });
   AddRestoreFlags(import, flags.get());
   import->add_flag("--drop-auth", flags->drop_auth, "leave users and roles behind: every client may do everything");

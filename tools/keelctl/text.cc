@@ -29,6 +29,11 @@ size_t Utf8Length(std::string_view s) {
   for (size_t i = 1; i < length; ++i) {
     if ((byte(i) & 0xc0) != 0x80) return 0;
   }
+  // Longer than needed, a surrogate, or beyond U+10FFFF.
+  if (byte(0) == 0xe0 && byte(1) < 0xa0) return 0;
+  if (byte(0) == 0xed && byte(1) >= 0xa0) return 0;
+  if (byte(0) == 0xf0 && byte(1) < 0x90) return 0;
+  if (byte(0) == 0xf4 && byte(1) >= 0x90) return 0;
   return length;
 }
 
@@ -157,6 +162,15 @@ absl::StatusOr<std::string> GoUnquote(std::string_view literal) {
     }
   }
   return out;
+}
+
+bool IsUtf8(std::string_view bytes) {
+  while (!bytes.empty()) {
+    const size_t length = Utf8Length(bytes);
+    if (length == 0) return false;
+    bytes.remove_prefix(length);
+  }
+  return true;
 }
 
 std::string HexEscape(std::string_view bytes) {

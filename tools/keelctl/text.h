@@ -15,6 +15,8 @@ namespace keel::ctl {
 std::string GoQuote(std::string_view bytes);
 // The reverse, for txn scripts: a double-quoted literal with escapes, or a raw one in back quotes.
 absl::StatusOr<std::string> GoUnquote(std::string_view literal);
+// Well-formed UTF-8 as of RFC 3629: no overlong forms, no surrogates.
+bool IsUtf8(std::string_view bytes);
 // Every byte as \x66.
 std::string HexEscape(std::string_view bytes);
 // Standard alphabet with padding.

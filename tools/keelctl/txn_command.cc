@@ -6,8 +6,8 @@ namespace keel::ctl {
 
 void AddTxnCommand(CLI::App& app, Context& context, Outcome& outcome) {
   auto interactive = std::make_shared<bool>(false);
-  CLI::App* command = AddCommand(app, "txn", "execute a transaction read from standard input", Tables::kNo, context,
-                                 outcome, [&context, interactive] {
+  CLI::App* command = AddCommand(app, "txn", "execute a transaction read from standard input", Formats::kNoTable,
+                                 context, outcome, [&context, interactive] {
                                    auto txn = ReadTxn(context.in, *interactive ? &context.out : nullptr);
                                    if (!txn.ok()) return Outcome::Of(txn.status(), kExitInvalidInput);
                                    auto client = context.client();
