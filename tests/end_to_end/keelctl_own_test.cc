@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include <nlohmann/json.hpp>
 
@@ -219,6 +220,61 @@ TEST_F(KeelctlOwnTest, CheckPerfWritesAtItsRateAndLeavesNothingBehind) {
   Ok({"put", "check/mine", "v"});
   EXPECT_EQ(Keelctl({"check", "perf", "--prefix=check/"}).exit_code, 3);
   EXPECT_EQ(Ok({"get", "check/mine"}), "check/mine\nv\n");
+}
+
+// keelctl's side of TLS, against a server that has it: etcd.
+TEST_F(KeelctlOwnTest, SpeaksTlsAndSaysWhatDoesNotFit) {
+  if (access("/usr/bin/etcd", X_OK) != 0) GTEST_SKIP() << "etcd is not installed (Debian package etcd-server)";
+  if (access("/usr/bin/openssl", X_OK) != 0) GTEST_SKIP() << "openssl is not installed";
+  const std::string dir = dir_.path();
+  const auto made = tools::RunCommand(
+      {.argv = {
+           "sh", "-ec",
+           "cd \"$0\"; openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout ca.key "
+           "-out ca.pem -days 400 -subj /CN=ca; "
+           "openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout n1.key -out n1.csr -subj "
+           "/CN=n1; echo subjectAltName=IP:127.0.0.1 > names; "
+           "openssl x509 -req -in n1.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 20 -out n1.pem -extfile names",
+           dir}});
+  ASSERT_TRUE(made.ok()) << made.status();
+  ASSERT_EQ(made->exit_code, 0) << made->err;
+  auto client_port = tools::FreePort();
+  auto peer_port = tools::FreePort();
+  ASSERT_TRUE(client_port.ok() && peer_port.ok());
+  const std::string endpoint = absl::StrCat("127.0.0.1:", *client_port);
+  const std::string peer = absl::StrCat("http://127.0.0.1:", *peer_port);
+  auto etcd = tools::ChildProcess::Start(
+      {.argv = {"/usr/bin/etcd", "--data-dir", dir + "/etcd", "--listen-client-urls", "https://" + endpoint,
+                "--advertise-client-urls", "https://" + endpoint, "--listen-peer-urls", peer,
+                "--initial-advertise-peer-urls", peer, "--initial-cluster", "default=" + peer, "--cert-file",
+                dir + "/n1.pem", "--key-file", dir + "/n1.key", "--trusted-ca-file", dir + "/ca.pem"},
+       .output_file = dir + "/etcd.log"});
+  ASSERT_TRUE(etcd.ok()) << etcd.status();
+  const Words flags = {"--cacert=" + dir + "/ca.pem", "--cert=" + dir + "/n1.pem", "--key=" + dir + "/n1.key"};
+  const auto run = [&](const Words& tls, const Words& args) {
+    Words argv = {KEELCTL_PATH, "--endpoints=" + endpoint};
+    argv.insert(argv.end(), tls.begin(), tls.end());
+    argv.insert(argv.end(), args.begin(), args.end());
+    auto result = tools::RunCommand({.argv = argv}, absl::Seconds(60));
+    EXPECT_TRUE(result.ok()) << result.status();
+    return result.ok() ? *result : tools::CommandResult();
+  };
+  const absl::Time deadline = absl::Now() + absl::Seconds(60);
+  tools::CommandResult put;
+  do {
+    put = run(flags, {"put", "k", "v"});
+  } while (put.exit_code != 0 && absl::Now() < deadline);
+  ASSERT_EQ(put.out, "OK\n") << put.err << Read("etcd.log");
+
+  const auto doctor = run(flags, {"doctor"});
+  EXPECT_THAT(doctor.out, testing::ContainsRegex("warning  certificates  default .*CN = n1 expires on"));
+  // Without a certificate of one's own, without the authority, and without TLS at all.
+  for (const Words& wrong : {Words{flags[0]}, Words{flags[1], flags[2]}, Words{}}) {
+    const auto refused = run(wrong, {"get", "k"});
+    EXPECT_EQ(refused.exit_code, 1) << absl::StrJoin(wrong, " ");
+    EXPECT_THAT(refused.err, HasSubstr(endpoint));
+  }
+  EXPECT_EQ(run({flags[1]}, {"get", "k"}).exit_code, 128) << "a certificate without its key";
 }
 
 }  // namespace

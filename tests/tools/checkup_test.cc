@@ -2,8 +2,14 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <filesystem>
+#include <fstream>
+#include <sstream>
 
 #include "absl/strings/str_cat.h"
+#include "tools/keelctl/growth_watch.h"
 #include "tools/keelctl/load_run.h"
 #include "tools/keelctl/progress_bar.h"
 
@@ -200,6 +206,23 @@ TEST(ProgressBarTest, WritesOverItselfAndOnlyWhereItIsSeen) {
     bar.Show(10, 10, "10 MB");
   }
   EXPECT_EQ(nobody.str(), "");
+}
+
+TEST(GrowthWatchTest, AddsUpFilesAtAnyDepthAndShowsThem) {
+  std::string dir = (std::filesystem::temp_directory_path() / "keel-growth-XXXXXX").string();
+  ASSERT_NE(mkdtemp(dir.data()), nullptr);
+  EXPECT_EQ(GrowthWatch::BytesIn(dir + "/absent"), 0);
+  std::filesystem::create_directories(dir + "/a/b");
+  std::ofstream(dir + "/one") << "12345";
+  std::ofstream(dir + "/a/b/two") << "678";
+  EXPECT_EQ(GrowthWatch::BytesIn(dir), 8);
+  std::ostringstream err;
+  {
+    ProgressBar bar(err, "restoring", /*shown=*/true);
+    GrowthWatch watch(bar, dir, 16);
+  }
+  EXPECT_THAT(err.str(), HasSubstr(" 50% 8 B written"));
+  std::filesystem::remove_all(dir);
 }
 
 }  // namespace

@@ -20,6 +20,7 @@ class ProgressBar {
   ProgressBar(const ProgressBar&) = delete;
   ProgressBar& operator=(const ProgressBar&) = delete;
 
+  bool shown() const { return shown_; }
   // `total` 0: not known. At most ten times a second, and the end always, a line is drawn. `text` says it in words:
   // "12 MB of 80 MB".
   void Show(double done, double total, const std::string& text);

@@ -1,9 +1,12 @@
+#include <filesystem>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/status_macros.h"
 #include "keel/client.h"
 #include "server/restore/restore.h"
 #include "tools/keelctl/commands.h"
+#include "tools/keelctl/growth_watch.h"
 #include "tools/keelctl/progress_bar.h"
 #include "tools/keelctl/text.h"
 
@@ -79,7 +82,15 @@ Outcome RunRestore(Context& context, const RestoreFlags& flags,
   }
   const auto options = OptionsOf(flags);
   if (!options.ok()) return Outcome::Of(options.status());
-  const auto restored = restore(*options);
+  absl::StatusOr<server::Restored> restored;
+  {
+    ProgressBar bar(context.err, "restoring");
+    std::error_code unknown;
+    const auto bytes = std::filesystem::file_size(options->file, unknown);
+    // Where a restore works until it is complete (see RestoreSnapshot).
+    GrowthWatch watch(bar, absl::StrCat(options->data_dir, ".restoring"), unknown ? 0 : static_cast<int64_t>(bytes));
+    restored = restore(*options);
+  }
   if (!restored.ok()) return Outcome::Of(restored.status());
   context.err << "restored " << restored->keys << " keys and " << restored->leases << " leases at revision "
               << restored->revision << " into " << options->data_dir << ": member "
