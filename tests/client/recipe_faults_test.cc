@@ -69,35 +69,57 @@ int Leader(TestCluster& cluster, Client& client) {
   return 0;
 }
 
+enum class Fault { kKillLeader, kStopLeader, kStopWorker, kCutOffWorker, kLoseAnswers };
+
+// In an order by chance, each as often as the others.
+class Faults {
+ public:
+  explicit Faults(Random& random) : random_(random) {}
+
+  Fault Next() {
+    if (left_.empty()) {
+      left_ = {Fault::kKillLeader, Fault::kStopLeader, Fault::kStopWorker, Fault::kCutOffWorker, Fault::kLoseAnswers};
+    }
+    const auto next = left_.begin() + static_cast<int64_t>(random_.Below(left_.size()));
+    const Fault fault = *next;
+    left_.erase(next);
+    return fault;
+  }
+
+ private:
+  Random& random_;
+  std::vector<Fault> left_;
+};
+
 // One fault, begun and healed.
-std::string Strike(Random& random, TestCluster& cluster, Client& client, std::vector<Worker>& workers) {
+std::string Strike(Fault fault, Random& random, TestCluster& cluster, Client& client, std::vector<Worker>& workers) {
   Worker& worker = workers[random.Below(kWorkers)];
-  switch (random.Below(6)) {
-    case 0: {
+  switch (fault) {
+    case Fault::kKillLeader: {
       const int leader = Leader(cluster, client);
       cluster.Kill(leader);
       absl::SleepFor(absl::Milliseconds(random.Below(800)));
       EXPECT_TRUE(cluster.Restart(leader).ok());
       return "leader killed";
     }
-    case 1: {
+    case Fault::kStopLeader: {
       const int leader = Leader(cluster, client);
       cluster.Pause(leader);
       absl::SleepFor(absl::Milliseconds(800));
       cluster.Resume(leader);
       return "leader stopped";
     }
-    case 2:
+    case Fault::kStopWorker:
       worker.process->Signal(SIGSTOP);
       absl::SleepFor(kLongerThanALease);
       worker.process->Signal(SIGCONT);
       return "worker stopped for longer than a lease";
-    case 3:
+    case Fault::kCutOffWorker:
       worker.Set(FaultyProxy::Mode::kCut);
       absl::SleepFor(kLongerThanALease);
       worker.Set(FaultyProxy::Mode::kPass);
       return "worker cut off for longer than a lease";
-    default:
+    case Fault::kLoseAnswers:
       for (int i = 0; i < 4; ++i) {
         worker.Set(FaultyProxy::Mode::kLoseReplies);
         absl::SleepFor(absl::Milliseconds(random.Below(100)));
@@ -106,6 +128,7 @@ std::string Strike(Random& random, TestCluster& cluster, Client& client, std::ve
       }
       return "answers lost";
   }
+  return "none";
 }
 
 struct Span {
@@ -194,14 +217,15 @@ TEST(RecipeFaultsTest, NothingHappensTwiceAndNobodyIsInsideTogether) {
       }
     });
   }
-  std::map<std::string, int> faults;
+  std::map<std::string, int> struck;
+  Faults faults(random);
   for (const absl::Time end = absl::Now() + duration; absl::Now() < end;) {
     absl::SleepFor(absl::Milliseconds(random.Below(300)));
-    ++faults[Strike(random, *cluster, *client, workers)];
+    ++struck[Strike(faults.Next(), random, *cluster, *client, workers)];
   }
   for (Worker& worker : workers) worker.process->Signal(SIGTERM);
   for (Worker& worker : workers) worker.reader.join();
-  for (const auto& [fault, times] : faults) std::cout << fault << ": " << times << "\n";
+  for (const auto& [fault, times] : struck) std::cout << fault << ": " << times << "\n";
 
   std::map<std::string, std::vector<Span>> holds;
   std::map<std::string, Items> queues;
