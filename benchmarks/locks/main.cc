@@ -72,12 +72,19 @@ void Print(const char* what, std::vector<int64_t> ns) {
               at(0.99), at(1));
 }
 
+// The servers were started a moment ago.
+bool IsReady(Client& client) {
+  const auto read = client.kv().Get("ready", {}, {.timeout = absl::Seconds(30), .wait_for_ready = true});
+  if (!read.ok()) std::cerr << read.status() << "\n";
+  return read.ok();
+}
+
 int TakeTurns(const std::vector<std::string>& endpoints, const std::string& name, int processes, int rounds,
               Board& board) {
   auto client = Client::Create({.endpoints = endpoints});
   if (!client.ok()) return 1;
-  absl::StatusOr<std::unique_ptr<Session>> session = Session::Open(**client, {.ttl = absl::Seconds(30)});
-  for (int i = 0; i < 5 && !session.ok(); ++i) session = Session::Open(**client, {.ttl = absl::Seconds(30)});
+  if (!IsReady(**client)) return 1;
+  auto session = Session::Open(**client, {.ttl = absl::Seconds(30)});
   if (!session.ok()) {
     std::cerr << session.status() << "\n";
     return 1;
@@ -167,6 +174,7 @@ int64_t EventsSent(const std::string& endpoint) {
 int Herd(const std::vector<std::string>& endpoints, int waiters) {
   auto client = Client::Create({.endpoints = endpoints, .balance = Balance::kRoundRobin});
   if (!client.ok()) return 1;
+  if (!IsReady(**client)) return 1;
   const std::string name = absl::StrCat("locks/herd-", absl::GetCurrentTimeNanos());
   std::vector<std::unique_ptr<Session>> sessions;
   for (int i = 0; i <= waiters; ++i) {

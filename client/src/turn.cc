@@ -147,29 +147,44 @@ absl::StatusOr<Turn::Place> Turn::Enqueue(std::string_view value, absl::Time dea
 }
 
 absl::StatusOr<ResponseHeader> Turn::WaitForTurn(const Place& place, absl::Time deadline) {
+  int64_t deleted = 0;  // A revision at which somebody before us went.
   while (true) {
-    absl::StatusOr<RangeResponse> before = Persist(deadline, [&](const CallOptions& call) {
-      return client_.kv().Get(prefix_,
-                              {.prefix = true,
-                               .limit = 1,
-                               .sort_order = SortOrder::kDescend,
-                               .sort_target = SortTarget::kCreateRevision,
-                               .max_create_revision = place.revision - 1},
-                              call);
-    });
-    if (!before.ok()) return before.status();
-    if (before->kvs.empty()) break;
-    KEEL_RETURN_IF_ERROR(WaitForDelete(before->kvs[0].key, before->header.revision + 1, deadline));
+    KEEL_ASSIGN_OR_RETURN(const TxnResponse look, Look(place, deleted, deadline));
+    const std::vector<KeyValue>& before = look.responses[0].range().kvs;
+    const std::vector<KeyValue>& own = look.responses[1].range().kvs;
+    if (own.empty() || own[0].create_revision != place.revision) return SessionExpired();
+    if (before.empty()) return look.header;
+    const int64_t seen = deleted != 0 ? deleted : look.header.revision;
+    KEEL_ASSIGN_OR_RETURN(deleted, WaitForDelete(before[0].key, seen + 1, deadline));
   }
-  // Nobody is before us; but are we still there?
-  absl::StatusOr<RangeResponse> own =
-      Persist(deadline, [&](const CallOptions& call) { return client_.kv().Get(key_, {}, call); });
-  if (!own.ok()) return own.status();
-  if (own->kvs.empty() || own->kvs[0].create_revision != place.revision) return SessionExpired();
-  return own->header;
 }
 
-absl::Status Turn::WaitForDelete(const std::string& key, int64_t from_revision, absl::Time deadline) {
+absl::StatusOr<TxnResponse> Turn::Look(const Place& place, int64_t& revision, absl::Time deadline) {
+  // Who has gone from before us does not come back, so any member's state will do that is as new as the deletion we
+  // were told of: no round of the members is needed, which is half the time of a hand over. Whether our own key has
+  // gone since is the session's clock to say.
+  const bool is_local = revision != 0;
+  const Txn txn = Txn().Then(Get(prefix_, {.prefix = true,
+                                           .limit = 1,
+                                           .revision = revision,
+                                           .sort_order = SortOrder::kDescend,
+                                           .sort_target = SortTarget::kCreateRevision,
+                                           .serializable = is_local,
+                                           .max_create_revision = place.revision - 1}),
+                             Get(key_, {.revision = revision, .serializable = is_local}));
+  absl::StatusOr<TxnResponse> look =
+      Persist(deadline, [&](const CallOptions& call) { return client_.kv().Commit(txn, call); });
+  if (absl::IsOutOfRange(look.status()) && is_local) {
+    revision = 0;  // This member has not got so far, or has compacted it already.
+    return Look(place, revision, deadline);
+  }
+  if (look.ok() && (look->responses.size() != 2 || !look->responses[0].is_range() || !look->responses[1].is_range())) {
+    return absl::InternalError(absl::StrCat(recipe_, ": the server's answer does not fit the transaction"));
+  }
+  return look;
+}
+
+absl::StatusOr<int64_t> Turn::WaitForDelete(const std::string& key, int64_t from_revision, absl::Time deadline) {
   const std::unique_ptr<Watcher> watcher = client_.Watch(key, {.start_revision = from_revision, .without_puts = true});
   {
     absl::MutexLock lock(&mu_);
@@ -198,7 +213,8 @@ absl::Status Turn::WaitForDelete(const std::string& key, int64_t from_revision, 
   if (abandoned_) return absl::CancelledError(absl::StrCat(recipe_, ": given up"));
   if (session_->state() == SessionState::kLost) return SessionExpired();
   // A delete, a compaction, a refusal: the caller looks again. Only time ends the wait.
-  if (next.ok() || absl::IsOutOfRange(next.status())) return absl::OkStatus();
+  if (next.ok()) return next->events.empty() ? 0 : next->events.back().kv.mod_revision;
+  if (absl::IsOutOfRange(next.status())) return 0;
   if (absl::IsDeadlineExceeded(next.status())) {
     return absl::DeadlineExceededError(absl::StrCat(recipe_, ": not in time"));
   }

@@ -59,7 +59,11 @@ class Turn {
   absl::StatusOr<Place> Enqueue(std::string_view value, absl::Time deadline);
   // Until nobody is before `place`. Returns the header of the answer that showed it.
   absl::StatusOr<ResponseHeader> WaitForTurn(const Place& place, absl::Time deadline);
-  absl::Status WaitForDelete(const std::string& key, int64_t from_revision, absl::Time deadline);
+  // Who is before us, and our own key. At `revision` if a member has it at once; else, and for 0, now, with `revision`
+  // set to 0.
+  absl::StatusOr<TxnResponse> Look(const Place& place, int64_t& revision, absl::Time deadline);
+  // The revision at which it was deleted, or 0: look anew.
+  absl::StatusOr<int64_t> WaitForDelete(const std::string& key, int64_t from_revision, absl::Time deadline);
   // Deletes our key if it has this create_revision.
   absl::Status DeleteKey(int64_t revision);
   absl::Status SessionExpired() const;

@@ -24,7 +24,7 @@ TEST(BarrierTest, HoldsAllWhoWaitUntilItIsReleased) {
   KEEL_START_CLUSTER(cluster, 1);
   const auto client = Connect(cluster->endpoints());
   Barrier barrier(*client, "gate");
-  EXPECT_TRUE(barrier.Wait(AtOnce()).ok());  // Open.
+  EXPECT_TRUE(barrier.Wait(Soon()).ok());  // Open.
   EXPECT_TRUE(barrier.Release(Soon()).ok());
   ASSERT_TRUE(barrier.Hold(Soon()).ok());
   EXPECT_EQ(Barrier(*client, "gate").Hold(Soon()).code(), absl::StatusCode::kAlreadyExists);
