@@ -77,6 +77,7 @@ class KeepAliveReactor final
   void Advance() {
     std::shared_ptr<Renewal> next;
     bool resume_reading = false;
+    bool more_follows = false;
     {
       absl::MutexLock lock(&mu_);
       if (sending_) return;
@@ -87,13 +88,15 @@ class KeepAliveReactor final
         next = std::move(renewals_.front());
         renewals_.pop_front();
         sending_ = next->status.ok();
+        // Renewals are answered many at a time.
+        more_follows = !renewals_.empty() && renewals_.front()->done;
         resume_reading = std::exchange(read_paused_, false);
       }
     }
     if (next == nullptr) return End(absl::OkStatus());
     if (!next->status.ok()) return End(next->status);
     response_ = std::move(next->response);
-    Send();
+    Send(more_follows);
     if (resume_reading) Read(&request_);
   }
 

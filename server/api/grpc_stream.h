@@ -56,14 +56,20 @@ class StreamReactor : public Reactor, public OpenStream, public std::enable_shar
     monitor_id_ = monitor_->Add(self_, requires_leader);
   }
 
-  // Writes `response_`. False: the stream is ending, nothing is sent. REQUIRES: no write is on its way.
-  bool Send() {
+  // Writes `response_`. False: the stream is ending, nothing is sent. `more_follows`: it may wait for the next one, to
+  // share a packet with it; that one must then be sent as soon as this one has been. REQUIRES: no write is on its way.
+  bool Send(bool more_follows = false) {
+    bool first;
     {
       absl::MutexLock lock(&mu_);
       if (end_.has_value()) return false;
       writing_ = true;
+      first = !std::exchange(headers_sent_, true);
     }
-    this->StartWrite(&response_);
+    grpc::WriteOptions options;
+    // The first message takes the headers along, and those have to leave before it is done: it would wait for ever.
+    if (more_follows && !first) options.set_buffer_hint();
+    this->StartWrite(&response_, options);
     return true;
   }
 
@@ -76,7 +82,10 @@ class StreamReactor : public Reactor, public OpenStream, public std::enable_shar
   }
 
   // For a client that streams: it has sent a message.
-  void CountReceived(const google::protobuf::MessageLite& request) { record_.Received(request.ByteSizeLong()); }
+  template <typename Request>
+  void CountReceived(const Request& request) {
+    record_.Received(WireBytes(request));
+  }
 
   virtual void OnSent() = 0;
   virtual void OnEnding() {}
@@ -139,6 +148,7 @@ class StreamReactor : public Reactor, public OpenStream, public std::enable_shar
 
   absl::Mutex mu_;
   bool writing_ ABSL_GUARDED_BY(mu_) = false;
+  bool headers_sent_ ABSL_GUARDED_BY(mu_) = false;
   bool ending_heard_ ABSL_GUARDED_BY(mu_) = false;
   bool finished_ ABSL_GUARDED_BY(mu_) = false;
   std::optional<absl::Status> end_ ABSL_GUARDED_BY(mu_);

@@ -1,5 +1,8 @@
 #include "server/api/grpc_watch_service.h"
 
+#include <grpc/slice.h>
+
+#include <atomic>
 #include <memory>
 #include <utility>
 
@@ -11,37 +14,41 @@ namespace keel::server {
 namespace {
 
 using etcdserverpb::WatchRequest;
-using etcdserverpb::WatchResponse;
 
-constexpr int kResponseBytesKept = 64 << 10;
+absl::Status ParseRequest(grpc::ByteBuffer* bytes, WatchRequest* request) {
+  const grpc::Status status = grpc::SerializationTraits<WatchRequest>::Deserialize(bytes, request);
+  return status.ok() ? absl::OkStatus() : absl::InternalError("a message of the client is not a WatchRequest");
+}
 
 // One client's watch stream. Takes a message from the hub whenever the connection can take one; in between the hub's
 // call arms it again. Half-close does not end it: watchers run until the client cancels the call (rpc.md section 2.8).
-class WatchReactor final : public StreamReactor<grpc::ServerBidiReactor<WatchRequest, WatchResponse>, WatchResponse> {
+class WatchReactor final
+    : public StreamReactor<grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>, grpc::ByteBuffer> {
  public:
-  WatchReactor(const ApiBase& base, WorkerPool* senders, grpc::CallbackServerContext* context)
+  WatchReactor(const ApiBase& base, WorkerPool* senders, SendTurns* turns, grpc::CallbackServerContext* context)
       : StreamReactor(base.member, base.monitor, context, {"etcdserverpb.Watch", "Watch"}, RpcKind::kBidiStream),
         base_(base),
-        senders_(senders) {}
+        senders_(senders),
+        turns_(turns) {}
 
   void Start(const Call& call) {
     Open(call.requires_leader);
     if (absl::Status status = base_.admission->Admit(call); !status.ok()) return End(std::move(status));
     // Called under the hub's locks, so it may neither take from the hub nor let go of what might be the last reference.
-    auto weak = std::weak_ptr<WatchReactor>(std::static_pointer_cast<WatchReactor>(shared_from_this()));
-    stream_ = base_.member->watch->OpenStream([senders = senders_, weak = std::move(weak)] {
+    stream_ = base_.member->watch->OpenStream([senders = senders_, weak = Weak()] {
       senders->Run([weak] {
         if (auto self = weak.lock()) self->Deliver();
       });
     });
-    Read(&request_);
+    Read(&received_);
     Deliver();
   }
 
  private:
   void OnReadDone(bool ok) override {
     if (!ok) return;
-    CountReceived(request_);
+    CountReceived(received_);
+    if (absl::Status status = ParseRequest(&received_, &request_); !status.ok()) return End(std::move(status));
     switch (request_.request_union_case()) {
       case WatchRequest::kCreateRequest:
         stream_->Create(request_.create_request());
@@ -55,22 +62,15 @@ class WatchReactor final : public StreamReactor<grpc::ServerBidiReactor<WatchReq
       case WatchRequest::REQUEST_UNION_NOT_SET:
         break;
     }
-    {
-      absl::MutexLock lock(&mu_);
-      read_paused_ = true;
-    }
+    read_paused_.store(true, std::memory_order_release);
     ReadOn();
   }
 
   // Reads the next request, unless the client reads too little of what it asked for before; then whoever delivers calls
   // this again.
   void ReadOn() {
-    if (stream_->congested()) return;
-    {
-      absl::MutexLock lock(&mu_);
-      if (!std::exchange(read_paused_, false)) return;
-    }
-    Read(&request_);
+    if (!read_paused_.load(std::memory_order_acquire) || stream_->congested()) return;
+    if (read_paused_.exchange(false, std::memory_order_acq_rel)) Read(&received_);
   }
 
   // Sends what there is, unless somebody is at it already.
@@ -89,18 +89,13 @@ class WatchReactor final : public StreamReactor<grpc::ServerBidiReactor<WatchReq
   // REQUIRES: the caller delivers, and nothing is on its way.
   void TakeNext() {
     while (true) {
-      if (response_.GetCachedSize() > kResponseBytesKept) {
-        response_ = WatchResponse();
-      } else {
-        response_.Clear();
-      }
-      if (stream_->Next(&response_)) {
-        base_.member->FillHeader(response_.header().revision(), response_.mutable_header());
-        ReadOn();
-        Send();
+      const WatchStream::Taken taken = Take();
+      ReadOn();
+      if (taken.any) {
+        // Thousands of watchers of one stream have a message each: they leave in packets, not one by one.
+        Send(taken.more_follows);
         return;
       }
-      ReadOn();
       absl::MutexLock lock(&mu_);
       if (!look_again_) {
         delivering_ = false;
@@ -110,24 +105,47 @@ class WatchReactor final : public StreamReactor<grpc::ServerBidiReactor<WatchReq
     }
   }
 
-  void OnSent() override { TakeNext(); }
+  // Into `response_`.
+  WatchStream::Taken Take() {
+    etcdserverpb::ResponseHeader header;
+    base_.member->FillHeader(0, &header);
+    return stream_->NextWire(header, [this](size_t bytes) {
+      grpc_slice slice = grpc_slice_malloc_large(bytes);  // Never inside the slice itself, however small.
+      const grpc::Slice taken(slice, grpc::Slice::STEAL_REF);
+      response_ = grpc::ByteBuffer(&taken, 1);
+      return GRPC_SLICE_START_PTR(slice);
+    });
+  }
+
+  void OnSent() override {
+    response_.Clear();  // It may have been large, and the next one may be long in coming.
+    if (turns_->Spend()) return TakeNext();
+    turns_->StepBack([weak = Weak()] {
+      if (auto self = weak.lock()) self->TakeNext();
+    });
+  }
+
+  std::weak_ptr<WatchReactor> Weak() { return std::static_pointer_cast<WatchReactor>(shared_from_this()); }
   absl::Status CancelStatus() const override { return absl::CancelledError("etcdserver: watch canceled"); }
 
   const ApiBase& base_;
   WorkerPool* const senders_;
+  SendTurns* const turns_;
+  grpc::ByteBuffer received_;
   WatchRequest request_;
-  std::unique_ptr<WatchStream> stream_;  // Null: not admitted, and then nothing is read.
+  std::atomic<bool> read_paused_{false};  // No read is on its way, and one is wanted.
+  std::unique_ptr<WatchStream> stream_;   // Null: not admitted, and then nothing is read.
 
   absl::Mutex mu_;
-  bool delivering_ ABSL_GUARDED_BY(mu_) = false;   // Somebody takes from the hub, or a message is on its way.
-  bool look_again_ ABSL_GUARDED_BY(mu_) = false;   // The hub called meanwhile.
-  bool read_paused_ ABSL_GUARDED_BY(mu_) = false;  // No read is on its way.
+  bool delivering_ ABSL_GUARDED_BY(mu_) = false;  // Somebody takes from the hub, or a message is on its way.
+  bool look_again_ ABSL_GUARDED_BY(mu_) = false;  // The hub called meanwhile.
 };
 
 }  // namespace
 
-grpc::ServerBidiReactor<WatchRequest, WatchResponse>* GrpcWatchService::Watch(grpc::CallbackServerContext* context) {
-  auto reactor = std::make_shared<WatchReactor>(*base_, senders_, context);
+grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* GrpcWatchService::Watch(
+    grpc::CallbackServerContext* context) {
+  auto reactor = std::make_shared<WatchReactor>(*base_, senders_, turns_.get(), context);
   reactor->Start(ReadCall(*context, *base_->member));
   return reactor.get();
 }

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "absl/container/flat_hash_map.h"
 #include "base/check.h"
 #include "base/log.h"
 #include "server/watch/watch_hub_impl.h"
@@ -80,8 +79,11 @@ void WatchHubImpl::CatchUpOnce() {
     FailPass(pass, status);
     return;
   }
-  MatchPass(&pass);
-  DeliverPass(&pass);
+  for (size_t begin = 0; begin < pass.tasks.size(); begin += kDeliveriesPerLock) {
+    const size_t end = std::min(begin + kDeliveriesPerLock, pass.tasks.size());
+    Match(&pass, begin, end);
+    Deliver(&pass, begin, end);
+  }
 }
 
 WatchHubImpl::CatchUpPass WatchHubImpl::TakePass() {
@@ -101,9 +103,11 @@ WatchHubImpl::CatchUpPass WatchHubImpl::TakePass() {
       // The one that has waited longest decides where to read; those nearby come along.
       pass.first = watcher->next;
       pass.last = std::min(pass.first + (kPassRevisions - 1), published_);
-      pass.tasks.push_back({.watcher = watcher, .from = watcher->next, .batch = {}, .positions = {}});
+      pass.tasks.push_back(
+          {.watcher = watcher, .stream = watcher->stream, .from = watcher->next, .batch = {}, .selection = {}});
     } else if (watcher->next >= pass.first && watcher->next <= pass.last) {
-      pass.tasks.push_back({.watcher = watcher, .from = watcher->next, .batch = {}, .positions = {}});
+      pass.tasks.push_back(
+          {.watcher = watcher, .stream = watcher->stream, .from = watcher->next, .batch = {}, .selection = {}});
     } else {
       elsewhere.push_back(std::move(watcher));
     }
@@ -127,42 +131,53 @@ absl::Status WatchHubImpl::ReadPass(CatchUpPass* pass) const {
   return absl::OkStatus();
 }
 
-void WatchHubImpl::MatchPass(CatchUpPass* pass) {
+void WatchHubImpl::Match(CatchUpPass* pass, size_t begin, size_t end) {
   WatcherIndex index;
-  absl::flat_hash_map<const Watcher*, CatchUpTask*> task_of;
-  for (CatchUpTask& task : pass->tasks) {
+  for (size_t i = begin; i < end; ++i) {
+    CatchUpTask& task = pass->tasks[i];
+    if (pass->full.contains(task.stream)) continue;
     task.batch.spec = task.watcher->spec;
+    task.watcher->task = i;
     index.Insert(task.watcher.get());
-    task_of.emplace(task.watcher.get(), &task);
   }
   std::vector<CatchUpTask*> touched;
   for (const storage::RevisionEventsPtr& revision : pass->revisions) {
     touched.clear();
     for (size_t position = 0; position < revision->events.size(); ++position) {
       const storage::Event& event = revision->events[position];
+      const size_t weight = WeightOf(event);
       index.Match(event.key, [&](Watcher* watcher) {
-        CatchUpTask* task = task_of.find(watcher)->second;
+        CatchUpTask* task = &pass->tasks[watcher->task];
         if (!task->batch.spec->Wants(event.type) || revision->revision < task->from) return;
-        if (task->positions.empty()) touched.push_back(task);
-        task->positions.push_back(static_cast<uint32_t>(position));
+        if (task->selection.empty()) touched.push_back(task);
+        task->selection.Add(position, weight);
       });
     }
-    for (CatchUpTask* task : touched) task->batch.Add(revision, std::exchange(task->positions, {}));
+    for (CatchUpTask* task : touched) task->batch.Add(revision, std::exchange(task->selection, {}));
   }
 }
 
-void WatchHubImpl::DeliverPass(CatchUpPass* pass) {
-  for (size_t begin = 0; begin < pass->tasks.size(); begin += kDeliveriesPerLock) {
-    absl::MutexLock lock(&mu_);
-    const size_t end = std::min(begin + kDeliveriesPerLock, pass->tasks.size());
-    for (size_t i = begin; i < end; ++i) {
-      CatchUpTask& task = pass->tasks[i];
-      if (task.watcher->state != Watcher::State::kLagging) continue;
-      task.batch.header = published_;
-      if (!task.batch.parts.empty() && !Deliver(task.watcher.get(), std::move(task.batch))) continue;
-      task.watcher->next = pass->last + 1;
-      Advance(task.watcher);
+void WatchHubImpl::Deliver(CatchUpPass* pass, size_t begin, size_t end) {
+  absl::MutexLock lock(&mu_);
+  for (size_t i = begin; i < end; ++i) {
+    CatchUpTask& task = pass->tasks[i];
+    Watcher* const watcher = task.watcher.get();
+    if (watcher->state != Watcher::State::kLagging) continue;
+    if (task.batch.spec == nullptr) {  // Its stream was full before its turn came.
+      if (watcher->stream->queue().AwaitRoom()) {
+        Block(watcher);
+      } else {
+        lagging_.push_back(task.watcher);
+      }
+      continue;
     }
+    task.batch.header = published_;
+    if (!task.batch.parts.empty() && !Deliver(watcher, std::move(task.batch))) {
+      pass->full.insert(task.stream);
+      continue;
+    }
+    watcher->next = pass->last + 1;
+    Advance(task.watcher);
   }
 }
 
@@ -172,14 +187,14 @@ void WatchHubImpl::Advance(const std::shared_ptr<Watcher>& watcher) {
     batch.spec = watcher->spec;
     batch.header = published_;
     for (const storage::RevisionEventsPtr& revision : ring_.Read(watcher->next, published_, SIZE_MAX)) {
-      EventPositions positions;
+      EventSelection selection;
       for (size_t position = 0; position < revision->events.size(); ++position) {
         const storage::Event& event = revision->events[position];
         if (watcher->spec->Wants(event.type) && watcher->spec->keys.Contains(event.key)) {
-          positions.push_back(static_cast<uint32_t>(position));
+          selection.Add(position, WeightOf(event));
         }
       }
-      if (!positions.empty()) batch.Add(revision, std::move(positions));
+      if (!selection.empty()) batch.Add(revision, std::move(selection));
     }
     if (!batch.parts.empty() && !Deliver(watcher.get(), std::move(batch))) return;
     watcher->next = published_ + 1;

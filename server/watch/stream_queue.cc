@@ -1,30 +1,45 @@
 #include "server/watch/stream_queue.h"
 
+#include <algorithm>
+#include <iterator>
 #include <utility>
 
 namespace keel::server {
 namespace {
 
-// What a queued event costs beside its bytes.
-constexpr size_t kEventOverhead = 64;
+// So much of several revisions may travel together.
+constexpr size_t kJoinedBytesMax = 64u << 10;
 
 }  // namespace
 
-void EventBatch::Add(const storage::RevisionEventsPtr& revision, EventPositions positions) {
-  for (uint32_t position : positions) {
-    const storage::Event& event = revision->events[position];
-    bytes += event.key.size() + event.kv->size() + kEventOverhead;
-  }
-  parts.push_back({.revision = revision, .positions = std::move(positions)});
+void EventBatch::Add(const storage::RevisionEventsPtr& revision, EventSelection selection) {
+  bytes += selection.bytes;
+  parts.push_back({.revision = revision, .positions = std::move(selection.positions)});
 }
 
-bool StreamQueue::Push(EventBatch&& batch) {
+void EventBatch::Append(EventBatch&& later) {
+  header = std::max(header, later.header);
+  bytes += later.bytes;
+  parts.insert(parts.end(), std::make_move_iterator(later.parts.begin()), std::make_move_iterator(later.parts.end()));
+}
+
+bool StreamQueue::Push(EventBatch&& batch, Place* place) {
   absl::MutexLock lock(&mu_);
   if (closed_) return true;  // Nobody will miss it.
   if (bytes_ != 0 && bytes_ + batch.bytes > bytes_max_) {
     refused_ = true;
     return false;
   }
+  const bool waits = *place >= first_ && *place > sealed_;
+  if (waits && bytes_ > backlog_bytes_) {
+    auto& last = std::get<EventBatch>(messages_[*place - first_]);
+    if (last.bytes + batch.bytes <= kJoinedBytesMax) {
+      bytes_ += batch.bytes;
+      last.Append(std::move(batch));
+      return true;
+    }
+  }
+  *place = first_ + messages_.size();
   bytes_ += batch.bytes;
   messages_.emplace_back(std::move(batch));
   Signal();
@@ -35,40 +50,52 @@ void StreamQueue::Push(etcdserverpb::WatchResponse answer) {
   absl::MutexLock lock(&mu_);
   if (closed_) return;
   ++answers_;
+  sealed_ = first_ + messages_.size();
   messages_.emplace_back(std::move(answer));
   Signal();
 }
+
+bool StreamQueue::AwaitRoom() {
+  absl::MutexLock lock(&mu_);
+  if (closed_ || HasRoom()) return false;
+  refused_ = true;
+  return true;
+}
+
+// Not at every little gap: a watcher comes back for a good part of the buffer at once.
+bool StreamQueue::HasRoom() const { return bytes_ <= bytes_max_ / 2; }
 
 void StreamQueue::Signal() {
   if (std::exchange(armed_, false)) ready_();
 }
 
-std::optional<QueuedMessage> StreamQueue::Pop(bool* room) {
+std::optional<StreamQueue::Popped> StreamQueue::Pop() {
   absl::MutexLock lock(&mu_);
-  *room = false;
   if (messages_.empty()) {
     armed_ = !closed_;
     return std::nullopt;
   }
-  QueuedMessage message = std::move(messages_.front());
+  Popped popped{.message = std::move(messages_.front())};
   messages_.pop_front();
-  if (const auto* batch = std::get_if<EventBatch>(&message)) {
+  ++first_;
+  popped.more_follows = !messages_.empty();
+  if (const auto* batch = std::get_if<EventBatch>(&popped.message)) {
     bytes_ -= batch->bytes;
   } else {
     --answers_;
   }
-  // Not at every little gap: a watcher comes back for a good part of the buffer at once.
-  if (refused_ && bytes_ <= bytes_max_ / 2) {
+  if (refused_ && HasRoom()) {
     refused_ = false;
-    *room = true;
+    popped.room = true;
   }
-  return message;
+  return popped;
 }
 
 void StreamQueue::Close() {
   absl::MutexLock lock(&mu_);
   closed_ = true;
   armed_ = false;
+  first_ += messages_.size();
   messages_.clear();
   bytes_ = 0;
   answers_ = 0;

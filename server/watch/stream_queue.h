@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -16,12 +17,12 @@
 
 namespace keel::server {
 
-// Events of one watcher that travel in one response: one revision when live, many when catching up. Shares the events,
-// copies nothing.
+// Events of one watcher that travel in one response: one revision when live, many when it has fallen behind. Shares the
+// events, copies nothing.
 struct EventBatch {
   struct Part {
     storage::RevisionEventsPtr revision;
-    EventPositions positions;  // Not empty.
+    absl::InlinedVector<uint32_t, 2> positions;  // Not empty.
   };
 
   std::shared_ptr<const WatchSpec> spec;
@@ -29,7 +30,9 @@ struct EventBatch {
   absl::InlinedVector<Part, 1> parts;  // Not empty; by revision, ascending.
   size_t bytes = 0;
 
-  void Add(const storage::RevisionEventsPtr& revision, EventPositions positions);
+  void Add(const storage::RevisionEventsPtr& revision, EventSelection selection);
+  // What follows `this`, of the same watcher.
+  void Append(EventBatch&& later);
 };
 
 // Responses without events are queued as they will be sent.
@@ -39,17 +42,35 @@ using QueuedMessage = std::variant<EventBatch, etcdserverpb::WatchResponse>;
 // says no, and who was refused waits for room. Answers to the client's own requests are always taken; `answers()` lets
 // the owner stop reading requests from a client that reads no answers.
 //
+// A stream that has much waiting has fallen behind. A watcher's events then join those of it that wait already, as they
+// would if it caught up from history: every message costs the same however much it carries. Nothing joins what stands
+// before an answer, so that none is overtaken; watchers have no order among each other.
+//
 // Thread-safe. `ready` is called with the queue's lock held.
 class StreamQueue {
  public:
-  StreamQueue(size_t bytes_max, std::function<void()> ready) : bytes_max_(bytes_max), ready_(std::move(ready)) {}
+  // Where a watcher's last events stand in the queue.
+  using Place = uint64_t;
+  static constexpr Place kNoPlace = 0;
+
+  // With more than `backlog_bytes` waiting, the stream has fallen behind.
+  StreamQueue(size_t bytes_max, size_t backlog_bytes, std::function<void()> ready)
+      : bytes_max_(bytes_max), backlog_bytes_(backlog_bytes), ready_(std::move(ready)) {}
 
   // False: no room; `batch` is untouched, and the next Pop that makes room says so. A batch always fits an empty queue.
-  bool Push(EventBatch&& batch);
+  // `place` is the watcher's.
+  bool Push(EventBatch&& batch, Place* place);
   void Push(etcdserverpb::WatchResponse answer);
+  // As if a batch had been refused, unless there is room again: then false.
+  bool AwaitRoom();
 
-  // Nullopt: empty, and `ready` will be called. `room`: somebody was refused, and may try again.
-  std::optional<QueuedMessage> Pop(bool* room);
+  struct Popped {
+    QueuedMessage message;
+    bool room = false;          // Somebody was refused, and may try again.
+    bool more_follows = false;  // The queue is not empty.
+  };
+  // Nullopt: empty, and `ready` will be called.
+  std::optional<Popped> Pop();
 
   // Nothing comes out and nothing goes in any more, and `ready` is not called again.
   void Close();
@@ -59,13 +80,17 @@ class StreamQueue {
   bool closed() const;
 
  private:
+  bool HasRoom() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Signal() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   const size_t bytes_max_;
+  const size_t backlog_bytes_;
   const std::function<void()> ready_;
 
   mutable absl::Mutex mu_;
   std::deque<QueuedMessage> messages_ ABSL_GUARDED_BY(mu_);
+  Place first_ ABSL_GUARDED_BY(mu_) = kNoPlace + 1;  // Of messages_.front(); the others follow.
+  Place sealed_ ABSL_GUARDED_BY(mu_) = kNoPlace;     // Up to here nothing joins any more.
   size_t bytes_ ABSL_GUARDED_BY(mu_) = 0;
   size_t answers_ ABSL_GUARDED_BY(mu_) = 0;
   bool armed_ ABSL_GUARDED_BY(mu_) = true;  // `ready` is owed.

@@ -77,7 +77,7 @@ void WatchHubImpl::Stop() {
 }
 
 std::unique_ptr<WatchStream> WatchHubImpl::OpenStream(std::function<void()> ready) {
-  auto stream = std::make_unique<WatchStreamImpl>(this, options_.stream_buffer_bytes_max, std::move(ready));
+  auto stream = std::make_unique<WatchStreamImpl>(this, std::move(ready));
   absl::MutexLock lock(&mu_);
   stream->state().serial = next_serial_++;
   streams_.emplace(stream->state().serial, stream.get());
@@ -202,12 +202,17 @@ void WatchHubImpl::Remove(const std::shared_ptr<Watcher>& watcher) {
   state.watchers.erase(watcher->spec->id);
 }
 
+void WatchHubImpl::Block(Watcher* watcher) {
+  SetState(watcher, Watcher::State::kBlocked);
+  WatchStreamImpl::State& state = watcher->stream->state();
+  state.blocked.push_back(state.watchers.at(watcher->spec->id));
+}
+
 bool WatchHubImpl::Deliver(Watcher* watcher, EventBatch&& batch) {
   int64_t events = 0;
   for (const EventBatch::Part& part : batch.parts) events += static_cast<int64_t>(part.positions.size());
-  if (!watcher->stream->queue().Push(std::move(batch))) {
-    SetState(watcher, Watcher::State::kBlocked);
-    watcher->stream->state().blocked.push_back(watcher->stream->state().watchers.at(watcher->spec->id));
+  if (!watcher->stream->queue().Push(std::move(batch), &watcher->place)) {
+    Block(watcher);
     return false;
   }
   watcher->quiet = false;
@@ -231,10 +236,11 @@ void WatchHubImpl::Publish(const std::vector<storage::RevisionEventsPtr>& revisi
     touched_.clear();
     for (size_t position = 0; position < revision->events.size(); ++position) {
       const storage::Event& event = revision->events[position];
+      const size_t weight = WeightOf(event);
       index_.Match(event.key, [&](Watcher* watcher) {
         if (!watcher->spec->Wants(event.type) || revision->revision < watcher->next) return;
         if (watcher->publishing.empty()) touched_.push_back(watcher);
-        watcher->publishing.push_back(static_cast<uint32_t>(position));
+        watcher->publishing.Add(position, weight);
       });
     }
     published_ = revision->revision;

@@ -11,6 +11,7 @@
 #include <optional>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/time/time.h"
 #include "base/clock.h"
 #include "base/drive.h"
@@ -32,9 +33,16 @@ class WatchStream {
   virtual void Cancel(int64_t watch_id) = 0;
   virtual void RequestProgress() = 0;
 
-  // The next message, with header.revision set as the contract says and the header's other fields left to the caller.
-  // False: nothing now; `ready` is called once when that changes.
-  virtual bool Next(etcdserverpb::WatchResponse* response) = 0;
+  struct Taken {
+    bool any = false;           // False: nothing now; `ready` is called once when that changes.
+    bool more_follows = false;  // There is another message to take already.
+  };
+  // The next message as it goes over the wire, written into what `room` gives for its size. Its header is `header` with
+  // the revision that the contract says.
+  virtual Taken NextWire(const etcdserverpb::ResponseHeader& header,
+                         absl::FunctionRef<uint8_t*(size_t bytes)> room) = 0;
+  // The same as a message, with the header's other fields left to the caller. False: nothing now, as above.
+  bool Next(etcdserverpb::WatchResponse* response);
 
   // The client asks much and reads nothing: the owner should not read further requests until Next() has been called
   // often enough. Nothing breaks if it does; only memory is at stake.
@@ -46,6 +54,7 @@ class WatchHub {
   struct Options {
     size_t ring_bytes_max = 32u << 20;          // Recent revisions kept in memory for all watchers together.
     size_t stream_buffer_bytes_max = 4u << 20;  // Undelivered events of one stream before its watchers lag.
+    size_t stream_backlog_bytes = 64u << 10;    // With more undelivered, a watcher's revisions travel together.
     size_t fragment_bytes = 2u << 20;           // Responses at least this large are split when the watcher allows it.
     absl::Duration progress_interval = absl::Minutes(10);  // --watch-progress-notify-interval
     Drive drive = Drive::kThread;

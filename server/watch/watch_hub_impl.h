@@ -10,6 +10,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/btree_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
@@ -59,15 +60,17 @@ class WatchHubImpl final : public WatchHub {
   // One watcher's share of a catch-up pass.
   struct CatchUpTask {
     std::shared_ptr<Watcher> watcher;
+    const WatchStreamImpl* stream = nullptr;  // Only to tell it from others.
     storage::Revision from;
     EventBatch batch;
-    EventPositions positions;  // In the revision being matched.
+    EventSelection selection;  // In the revision being matched.
   };
   struct CatchUpPass {
     std::vector<CatchUpTask> tasks;
     storage::Revision first;
     storage::Revision last;  // Inclusive.
     bool in_memory = false;
+    absl::flat_hash_set<const WatchStreamImpl*> full;  // Have refused events.
     std::vector<storage::RevisionEventsPtr> revisions;
   };
 
@@ -76,6 +79,8 @@ class WatchHubImpl final : public WatchHub {
   void SetState(Watcher* watcher, Watcher::State state) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void MakeLagging(const std::shared_ptr<Watcher>& watcher) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Remove(const std::shared_ptr<Watcher>& watcher) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Its stream has no room.
+  void Block(Watcher* watcher) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Queues the events, or blocks the watcher where it stands.
   bool Deliver(Watcher* watcher, EventBatch&& batch) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool CaughtUp(const Watcher& watcher) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -90,8 +95,9 @@ class WatchHubImpl final : public WatchHub {
   // Empty tasks: nothing to do.
   CatchUpPass TakePass();
   absl::Status ReadPass(CatchUpPass* pass) const;
-  static void MatchPass(CatchUpPass* pass);
-  void DeliverPass(CatchUpPass* pass);
+  // Of the tasks [begin, end).
+  static void Match(CatchUpPass* pass, size_t begin, size_t end);
+  void Deliver(CatchUpPass* pass, size_t begin, size_t end);
   void FailPass(const CatchUpPass& pass, const absl::Status& status);
   void CancelCompacted(const std::shared_ptr<Watcher>& watcher, storage::Revision compact)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);

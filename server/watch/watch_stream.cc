@@ -1,9 +1,11 @@
 #include "server/watch/watch_stream.h"
 
 #include <optional>
+#include <string>
 #include <utility>
 #include <variant>
 
+#include "base/check.h"
 #include "server/watch/watch_hub_impl.h"
 #include "server/watch/watch_response.h"
 
@@ -15,8 +17,9 @@ constexpr size_t kUnreadAnswersMax = 1000;
 
 }  // namespace
 
-WatchStreamImpl::WatchStreamImpl(WatchHubImpl* hub, size_t buffer_bytes_max, std::function<void()> ready)
-    : hub_(*hub), queue_(buffer_bytes_max, std::move(ready)) {}
+WatchStreamImpl::WatchStreamImpl(WatchHubImpl* hub, std::function<void()> ready)
+    : hub_(*hub),
+      queue_(hub->options().stream_buffer_bytes_max, hub->options().stream_backlog_bytes, std::move(ready)) {}
 
 WatchStreamImpl::~WatchStreamImpl() {
   hub_.CloseStream(this);
@@ -34,26 +37,47 @@ void WatchStreamImpl::RequestProgress() {
 
 bool WatchStreamImpl::congested() const { return queue_.answers() > kUnreadAnswersMax; }
 
-bool WatchStreamImpl::Next(etcdserverpb::WatchResponse* response) {
-  absl::MutexLock lock(&next_mu_);
-  if (queue_.closed()) return false;
-  if (pieces_.empty()) {
-    bool room = false;
-    std::optional<QueuedMessage> message = queue_.Pop(&room);
-    if (room) hub_.Unblock(this);
-    if (!message.has_value()) return false;
-    if (auto* answer = std::get_if<etcdserverpb::WatchResponse>(&*message)) {
-      *response = std::move(*answer);
-      return true;
-    }
-    const EventBatch& batch = std::get<EventBatch>(*message);
-    BuildEvents(batch, hub_.store(), response);
-    if (!batch.spec->fragment) return true;
-    pieces_ = Fragment(std::move(*response), hub_.options().fragment_bytes);
-  }
-  *response = std::move(pieces_.front());
-  pieces_.pop_front();
+bool WatchStream::Next(etcdserverpb::WatchResponse* response) {
+  std::string bytes;
+  const auto room = [&bytes](size_t size) {
+    bytes.resize(size);
+    return reinterpret_cast<uint8_t*>(bytes.data());
+  };
+  if (!NextWire({}, room).any) return false;
+  KEEL_CHECK(response->ParseFromString(bytes));
   return true;
+}
+
+WatchStream::Taken WatchStreamImpl::NextWire(const etcdserverpb::ResponseHeader& header,
+                                             absl::FunctionRef<uint8_t*(size_t)> room) {
+  absl::MutexLock lock(&next_mu_);
+  if (queue_.closed()) return {};
+  if (pieces_.empty()) {
+    std::optional<StreamQueue::Popped> popped = queue_.Pop();
+    if (!popped.has_value()) return {};
+    if (popped->room) hub_.Unblock(this);
+    more_follow_pieces_ = popped->more_follows;
+    if (auto* answer = std::get_if<etcdserverpb::WatchResponse>(&popped->message)) {
+      pieces_.push_back(std::move(*answer));
+    } else {
+      const EventBatch& batch = std::get<EventBatch>(popped->message);
+      events_.Take(batch, hub_.store());
+      if (!batch.spec->fragment || !NeedsFragments(events_, hub_.options().fragment_bytes)) {
+        events_.Write(header, room);
+        return {.any = true, .more_follows = popped->more_follows};
+      }
+      pieces_ = Fragment(events_, hub_.options().fragment_bytes);
+      events_.Clear();
+    }
+  }
+  etcdserverpb::WatchResponse& piece = pieces_.front();
+  const int64_t revision = piece.header().revision();
+  *piece.mutable_header() = header;
+  piece.mutable_header()->set_revision(revision);
+  const size_t size = piece.ByteSizeLong();
+  piece.SerializeWithCachedSizesToArray(room(size));
+  pieces_.pop_front();
+  return {.any = true, .more_follows = !pieces_.empty() || more_follow_pieces_};
 }
 
 }  // namespace keel::server

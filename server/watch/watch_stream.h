@@ -12,6 +12,7 @@
 #include "absl/time/time.h"
 #include "server/watch/stream_queue.h"
 #include "server/watch/watch_hub.h"
+#include "server/watch/watch_response.h"
 #include "server/watch/watcher.h"
 
 namespace keel::server {
@@ -36,13 +37,13 @@ class WatchStreamImpl final : public WatchStream {
     bool IdInUse(int64_t id) const { return watchers.contains(id) || compacted_ids.contains(id); }
   };
 
-  WatchStreamImpl(WatchHubImpl* hub, size_t buffer_bytes_max, std::function<void()> ready);
+  WatchStreamImpl(WatchHubImpl* hub, std::function<void()> ready);
   ~WatchStreamImpl() override;
 
   void Create(const etcdserverpb::WatchCreateRequest& request) override;
   void Cancel(int64_t watch_id) override;
   void RequestProgress() override;
-  bool Next(etcdserverpb::WatchResponse* response) override;
+  Taken NextWire(const etcdserverpb::ResponseHeader& header, absl::FunctionRef<uint8_t*(size_t)> room) override;
   bool congested() const override;
 
   State& state() { return state_; }
@@ -53,9 +54,11 @@ class WatchStreamImpl final : public WatchStream {
   State state_;  // The hub's.
   StreamQueue queue_;
 
-  // Taken before the hub's lock. Makes concurrent calls of Next() give whole messages in order.
+  // Taken before the hub's lock. Makes concurrent calls of NextWire() give whole messages in order.
   absl::Mutex next_mu_;
   std::deque<etcdserverpb::WatchResponse> pieces_ ABSL_GUARDED_BY(next_mu_);  // Of a split response.
+  bool more_follow_pieces_ ABSL_GUARDED_BY(next_mu_) = false;                 // The queue was not empty behind it.
+  EventsOnWire events_ ABSL_GUARDED_BY(next_mu_);                             // Of the message being written.
 };
 
 }  // namespace keel::server

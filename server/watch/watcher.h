@@ -50,8 +50,23 @@ struct WatchSpec {
   bool Wants(storage::Event::Type type) const { return type == storage::Event::Type::kPut ? puts : deletes; }
 };
 
-// Which events of a revision, as positions in RevisionEvents::events, ascending.
-using EventPositions = absl::InlinedVector<uint32_t, 2>;
+// What a queued event counts in a byte limit.
+inline size_t WeightOf(const storage::Event& event) {
+  constexpr size_t kOverhead = 64;
+  return event.key.size() + event.kv->size() + kOverhead;
+}
+
+// Some events of a revision.
+struct EventSelection {
+  absl::InlinedVector<uint32_t, 2> positions;  // In RevisionEvents::events, ascending.
+  size_t bytes = 0;                            // Their weights.
+
+  bool empty() const { return positions.empty(); }
+  void Add(size_t position, size_t weight) {
+    positions.push_back(static_cast<uint32_t>(position));
+    bytes += weight;
+  }
+};
 
 // Guarded by the hub's lock.
 //
@@ -71,8 +86,10 @@ struct Watcher {
   uint64_t serial = 0;                // Order of creation in the hub.
   State state = State::kGone;
   storage::Revision next;
+  uint64_t place = 0;         // In its stream's queue: StreamQueue::Place.
   bool quiet = true;          // No events since the last progress tick.
-  EventPositions publishing;  // Scratch of WatchHub::Publish.
+  EventSelection publishing;  // Scratch of WatchHub::Publish.
+  size_t task = 0;            // Scratch of the catch-up thread, and its alone: which task of the pass is this one's.
 };
 
 }  // namespace keel::server

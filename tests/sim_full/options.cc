@@ -46,13 +46,15 @@ FullOptions DrawFullOptions(uint64_t seed) {
     s.flush = 0.3;
     o.log_bytes_kept_max = 500;
   }
+  if (later.Chance(0.5)) o.hub.stream_backlog_bytes = later.Below(300);
   o.poll_max = tiny() ? 200 * kMillisecond : kMillisecond;
   return o;
 }
 
 std::string FullOptions::ToString() const {
   return absl::StrCat(sim.ToString(), " ring=", hub.ring_bytes_max, " stream=", hub.stream_buffer_bytes_max,
-                      " fragment=", hub.fragment_bytes, " progress=", absl::FormatDuration(hub.progress_interval),
+                      " backlog=", hub.stream_backlog_bytes, " fragment=", hub.fragment_bytes,
+                      " progress=", absl::FormatDuration(hub.progress_interval),
                       " lease_check=", absl::FormatDuration(leases.check_interval),
                       " lease_checkpoint=", absl::FormatDuration(leases.checkpoint_interval),
                       " expiries=", leases.expiries_per_entry_max, " cache=", value_cache_bytes,

@@ -603,6 +603,52 @@ TEST_F(WatchHubTest, ASlowStreamLagsAndGetsEverythingOnce) {
   }
 }
 
+// "id=0 rev=5: 4 5", for values that are too long to print.
+std::string Revisions(const std::optional<etcdserverpb::WatchResponse>& response) {
+  if (!response.has_value()) return "nothing";
+  std::string text = absl::StrCat("id=", response->watch_id(), " rev=", response->header().revision(), ":");
+  for (const auto& event : response->events()) absl::StrAppend(&text, " ", event.kv().mod_revision());
+  return text;
+}
+
+TEST_F(WatchHubTest, WhatWaitsInAStreamThatHasFallenBehindIsJoinedByLaterEvents) {
+  Open();
+  StreamReader s(hub_.get());
+  for (int i = 0; i < 3; ++i) s->Create(WatchArgs{.key = "k"}.Request());
+  for (int i = 0; i < 3; ++i) s.TryNext();
+  Put("k", std::string(40 << 10, 'v'));
+  Put("k", "3");
+  EXPECT_EQ(Revisions(s.TryNext()), "id=0 rev=3: 2 3");
+  EXPECT_TRUE(s.more_follows());
+  Put("k", "4");                         // The first one's is gone, the others' wait.
+  Put("k", std::string(40 << 10, 'v'));  // Would make them too large to travel together.
+  EXPECT_EQ(Revisions(s.TryNext()), "id=1 rev=4: 2 3 4");
+  EXPECT_EQ(Revisions(s.TryNext()), "id=2 rev=4: 2 3 4");
+  EXPECT_EQ(Revisions(s.TryNext()), "id=0 rev=5: 4 5");
+  EXPECT_EQ(Revisions(s.TryNext()), "id=1 rev=5: 5");
+  EXPECT_TRUE(s.more_follows());
+  EXPECT_EQ(Revisions(s.TryNext()), "id=2 rev=5: 5");
+  EXPECT_FALSE(s.more_follows());
+  Put("k", "6");
+  Put("k", "7");  // It has caught up: one response for each revision, again.
+  EXPECT_EQ(Revisions(s.TryNext()), "id=0 rev=6: 6");
+}
+
+TEST_F(WatchHubTest, NothingJoinsWhatStandsBeforeAnAnswer) {
+  Open();
+  StreamReader s(hub_.get());
+  for (int i = 0; i < 2; ++i) s->Create(WatchArgs{.key = "k"}.Request());
+  for (int i = 0; i < 2; ++i) s.TryNext();
+  Put("k", std::string(40 << 10, 'v'));
+  s->RequestProgress();
+  Put("k", "3");
+  EXPECT_EQ(Revisions(s.TryNext()), "id=0 rev=2: 2");
+  EXPECT_EQ(Revisions(s.TryNext()), "id=1 rev=2: 2");
+  EXPECT_EQ(Revisions(s.TryNext()), "id=-1 rev=2:");
+  EXPECT_EQ(Revisions(s.TryNext()), "id=0 rev=3: 3");
+  EXPECT_EQ(Revisions(s.TryNext()), "id=1 rev=3: 3");
+}
+
 TEST_F(WatchHubTest, CompactionThatOvertakesASlowWatcherCancelsIt) {
   WatchHub::Options options;
   options.stream_buffer_bytes_max = 1;

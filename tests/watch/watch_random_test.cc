@@ -135,6 +135,7 @@ class RandomRun {
     WatchHub::Options options;
     options.ring_bytes_max = rings[random_.Below(3)];
     options.stream_buffer_bytes_max = buffers[random_.Below(4)];
+    options.stream_backlog_bytes = random_.Chance(0.5) ? random_.Below(300) : options.stream_backlog_bytes;
     options.fragment_bytes = 250;
     hub_ = WatchHub::Create(options, keyspace_->store(), &clock_);
     hub_->Start();
