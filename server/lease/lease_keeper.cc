@@ -274,7 +274,10 @@ class LeaseKeeperImpl final : public LeaseKeeper {
   }
 
   absl::Duration NextLook() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    const absl::Duration check = IsLeader() ? options_.check_interval : absl::InfiniteDuration();
+    absl::Duration check = IsLeader() ? options_.check_interval : absl::InfiniteDuration();
+    if (IsPromoted() && expire_at_once_ && !expiring_) {
+      check = std::min(check, std::max(expiries_not_before_ - clock_->Now(), absl::ZeroDuration()));
+    }
     return open_.empty() ? check : std::min(check, kDeadlineTick);
   }
 
@@ -297,6 +300,7 @@ class LeaseKeeperImpl final : public LeaseKeeper {
     confirmed_ = nullptr;
     expiring_ = false;
     expire_at_once_ = false;
+    expiries_not_before_ = now;
     next_check_ = now;
     ending_.clear();
     if (!IsPromoted()) table_.Clear();
@@ -508,8 +512,10 @@ class LeaseKeeperImpl final : public LeaseKeeper {
     Propose(std::move(command), now, std::move(done), actions);
   }
 
+  // However many are due at once, they take turns with everybody else's writes: one entry of few at a time, and a pause
+  // after it for as long as it took.
   void ProposeExpiries(absl::Time now, Actions* actions) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    if (expiring_ || (now < next_check_ && !expire_at_once_)) return;
+    if (expiring_ || now < expiries_not_before_ || (now < next_check_ && !expire_at_once_)) return;
     expire_at_once_ = false;
     next_check_ = now + options_.check_interval;
     std::vector<LeaseTable::Expired> expired = table_.FindExpired(now, options_.expiries_per_entry_max);
@@ -523,16 +529,18 @@ class LeaseKeeperImpl final : public LeaseKeeper {
       item->set_id(lease.id.value());
       item->set_grant_index(lease.grant_index);
     }
-    auto done = [this, epoch = epoch_, expired = std::move(expired)](const absl::StatusOr<ApplyResult>& result) {
+    auto done = [this, epoch = epoch_, now, expired = std::move(expired)](const absl::StatusOr<ApplyResult>& result) {
       Actions answers;
       {
         absl::MutexLock lock(&mutex_);
         if (epoch != epoch_ || !IsPromoted()) return;
         expiring_ = false;
+        const absl::Time ended = clock_->Now();
         if (Applied(result)) {
+          expiries_not_before_ = ended + std::min(ended - now, options_.check_interval);
           // OnRevoked() has removed them; whatever of them is left here does not exist.
           for (const LeaseTable::Expired& lease : expired) {
-            const std::optional<LeaseTable::Facts> facts = table_.Find(lease.id, clock_->Now());
+            const std::optional<LeaseTable::Facts> facts = table_.Find(lease.id, ended);
             if (!facts.has_value() || facts->grant_index != lease.grant_index) continue;
             table_.Remove(lease.id);
             AnswerEnded(lease.id, &answers);
@@ -684,6 +692,7 @@ class LeaseKeeperImpl final : public LeaseKeeper {
   std::optional<std::vector<LeaseChange>> promotion_changes_ ABSL_GUARDED_BY(mutex_);
   bool expiring_ ABSL_GUARDED_BY(mutex_) = false;        // An expiry is on its way.
   bool expire_at_once_ ABSL_GUARDED_BY(mutex_) = false;  // Do not wait for the next check.
+  absl::Time expiries_not_before_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();
   absl::Time next_check_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();
 
   std::thread worker_;

@@ -41,7 +41,8 @@ class LeaseKeeper {
   struct Options {
     absl::Duration election_timeout = absl::Seconds(1);
     absl::Duration check_interval = absl::Milliseconds(500);
-    size_t expiries_per_entry_max = 1000;
+    // One entry at a time. More of them end a storm sooner; other writes wait for an entry to be applied.
+    size_t expiries_per_entry_max = 50;
     // Remaining TTLs are put into the log this often, for leases much longer than it; zero: never.
     absl::Duration checkpoint_interval = absl::Minutes(5);
     // Renewals and look-ups in progress; beyond it "etcdserver: too many requests".

@@ -31,7 +31,8 @@ class FakeNode final : public raft::Node {
     if (stopped_) return absl::UnavailableError("stopping");
     if (!refusal_.ok()) return refusal_;
     if (dropping_) return absl::OkStatus();
-    queue_.push_back([this, payload = std::move(payload)] { ApplyOne(payload); });
+    Task apply = [this, payload = std::move(payload)] { ApplyOne(payload); };
+    (holding_proposals_ ? held_proposals_ : queue_).push_back(std::move(apply));
     wake_.notify_one();
     return absl::OkStatus();
   }
@@ -145,6 +146,18 @@ class FakeNode final : public raft::Node {
     std::lock_guard<std::mutex> lock(mutex_);
     dropping_ = dropping;
   }
+  // Proposals wait to be committed until they are let go.
+  void HoldProposals() {
+    std::lock_guard<std::mutex> lock(mutex_);
+    holding_proposals_ = true;
+  }
+  void ReleaseProposals() {
+    std::lock_guard<std::mutex> lock(mutex_);
+    holding_proposals_ = false;
+    for (Task& apply : held_proposals_) queue_.push_back(std::move(apply));
+    held_proposals_.clear();
+    wake_.notify_one();
+  }
   // Propose() answers this.
   void SetRefusal(absl::Status refusal) {
     std::lock_guard<std::mutex> lock(mutex_);
@@ -224,12 +237,14 @@ class FakeNode final : public raft::Node {
   mutable std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<Task> queue_;
+  std::deque<Task> held_proposals_;
   std::deque<raft::ReadDone> held_reads_;
   raft::Term term_{1};
   raft::MemberId leader_;
   raft::Index next_;  // Of the next entry.
   bool stopped_ = false;
   bool dropping_ = false;
+  bool holding_proposals_ = false;
   bool holding_reads_ = false;
   absl::Status refusal_;
   absl::Status apply_status_;

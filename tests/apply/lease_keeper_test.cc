@@ -264,6 +264,28 @@ TEST_F(LeaseKeeperTest, ManyExpiriesTravelInOneEntry) {
   EXPECT_LE(member_.node().proposals() - before, 2u);
 }
 
+// Ten thousand leases that end together are not a second in which nobody else can write.
+TEST_F(LeaseKeeperTest, AfterAnEntryOfExpiriesOthersHaveAsLongAsItTook) {
+  AwaitPromotion();
+  const int64_t count = 2 * static_cast<int64_t>(LeaseKeeper::Options().expiries_per_entry_max);
+  for (int64_t id = 1; id <= count; ++id) member_.Grant(id, 60);
+  const size_t before = member_.node().proposals();
+  member_.node().HoldProposals();
+  member_.clock().Advance(absl::Seconds(60));
+  ASSERT_TRUE(Eventually([&] { return member_.node().proposals() == before + 1; }));
+  member_.clock().Advance(absl::Milliseconds(8));
+  member_.node().ReleaseProposals();
+  ASSERT_TRUE(Eventually([&] { return member_.store().Leases().size() == static_cast<size_t>(count / 2); }));
+  AwaitPromotion();  // It has looked at what is due.
+  EXPECT_EQ(member_.node().proposals(), before + 1);
+  member_.clock().Advance(absl::Milliseconds(7));
+  AwaitPromotion();
+  EXPECT_EQ(member_.node().proposals(), before + 1);
+  member_.clock().Advance(absl::Milliseconds(1));
+  EXPECT_TRUE(Eventually([&] { return member_.store().Leases().empty(); }));
+  EXPECT_EQ(member_.node().proposals(), before + 2);
+}
+
 TEST_F(LeaseKeeperTest, StopAnswersEveryCall) {
   AwaitPromotion();
   member_.node().HoldReads();
