@@ -49,6 +49,8 @@ constexpr absl::Duration kDrain = absl::Milliseconds(300);
 constexpr absl::Duration kFarewell = absl::Milliseconds(400);
 // What a client may receive beyond the largest request (rpc.md section 4.1); larger watch responses are split.
 constexpr size_t kGrpcOverheadBytes = 512u << 10;
+// Undelivered events of one watch stream; those who need more catch up from the ring, which all share.
+constexpr size_t kWatchBufferBytes = 1u << 20;
 constexpr size_t kHttpOverheadBytes = 64u << 10;
 constexpr int64_t kQuotaWarnBytes = int64_t{8} << 30;
 constexpr size_t kRequestWarnBytes = 10u << 20;
@@ -212,7 +214,8 @@ class ServerImpl final : public Server {
         SpaceAlarm::Options{
             .member_id = member_id, .quota_bytes = config_.quota_backend_bytes, .request_timeout = RequestTimeout()},
         clock, store, proposer_.get());
-    watch_ = WatchHub::Create({.fragment_bytes = config_.max_request_bytes + kGrpcOverheadBytes,
+    watch_ = WatchHub::Create({.stream_buffer_bytes_max = kWatchBufferBytes,
+                               .fragment_bytes = config_.max_request_bytes + kGrpcOverheadBytes,
                                .progress_interval = config_.watch_progress_notify_interval},
                               store, clock);
     leases_ = LeaseKeeper::Create({.election_timeout = ElectionTimeout()}, raft::MemberId{member_id}, clock, store);
