@@ -59,6 +59,9 @@ PrefixView::Iterator PrefixView::Iterator::operator++(int) {
   return before;
 }
 
+PrefixView::PrefixView(std::vector<KeyValue> sorted, int64_t revision)
+    : root_(client::BuildTree(std::move(sorted))), revision_(revision) {}
+
 size_t PrefixView::size() const { return client::SizeOf(root_); }
 
 size_t PrefixView::bytes() const { return client::BytesOf(root_); }
@@ -172,6 +175,8 @@ absl::Status CachedPrefix::Show(ListWatchResponse response) {
     view_ = update.after;
   }
   if (options_.on_update != nullptr && (update.is_first || !update.changes.empty())) options_.on_update(update);
+  absl::MutexLock lock(&mu_);
+  told_ = update.after.revision_;
   return absl::OkStatus();
 }
 
@@ -200,12 +205,12 @@ std::optional<KeyValue> CachedPrefix::Get(std::string_view key) const {
 
 absl::Status CachedPrefix::WaitUntil(int64_t revision, absl::Time deadline) {
   const auto is_over = [this, revision]()
-                           ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return view_.revision_ >= revision || !end_.ok(); };
+                           ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return told_ >= revision || !end_.ok(); };
   for (absl::Duration pause = kFirstProgressPause;; pause = std::min(2 * pause, kLongestProgressPause)) {
     {
       absl::MutexLock lock(&mu_);
       mu_.AwaitWithDeadline(absl::Condition(&is_over), std::min(deadline, absl::Now() + pause));
-      if (view_.revision_ >= revision) return absl::OkStatus();
+      if (told_ >= revision) return absl::OkStatus();
       if (!end_.ok()) return end_;
     }
     if (absl::Now() >= deadline) break;

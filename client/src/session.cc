@@ -219,13 +219,14 @@ absl::StatusOr<std::unique_ptr<Session>> Session::Open(Client& client, const Ses
   LeaseId lease = options.lease;
   int64_t ttl_seconds = 0;
   if (lease == 0) {
-    KEEL_ASSIGN_OR_RETURN(const LeaseGrantResponse granted,
-                          client.leases().Grant(options.ttl, {}, {.timeout = options.timeout}));
+    KEEL_ASSIGN_OR_RETURN(
+        const LeaseGrantResponse granted,
+        client.leases().Grant(options.ttl, {}, {.timeout = options.timeout, .cancel = options.cancel}));
     lease = granted.id;
     ttl_seconds = granted.ttl_seconds;
   } else {
     KEEL_ASSIGN_OR_RETURN(const LeaseKeepAliveResponse renewed,
-                          client.leases().KeepAliveOnce(lease, {.timeout = options.timeout}));
+                          client.leases().KeepAliveOnce(lease, {.timeout = options.timeout, .cancel = options.cancel}));
     if (renewed.ttl_seconds <= 0) return absl::NotFoundError("etcdserver: requested lease not found");
     ttl_seconds = renewed.ttl_seconds;
   }

@@ -57,6 +57,10 @@ class ExamplesTest : public ::testing::Test {
   Done ReplaceAll(const Value&) {
     return {};
   }
+  template <typename Value>
+  Done Send(const Value&) {
+    return {};
+  }
   Done Restart() { return {}; }
   // Three times.
   bool HasWork() { return ++asked_ <= 3; }

@@ -68,6 +68,8 @@ class PrefixView {
   };
 
   PrefixView() = default;
+  // Of pairs that were read otherwise. REQUIRES: in the order of their keys, no key twice.
+  PrefixView(std::vector<KeyValue> sorted, int64_t revision);
 
   int64_t revision() const { return revision_; }
   size_t size() const;
@@ -139,8 +141,8 @@ class CachedPrefix {
   PrefixView view() const;
   std::optional<KeyValue> Get(std::string_view key) const;
 
-  // Until view().revision() is at least `revision`, also one at which other keys were written. kDeadlineExceeded; or
-  // the status with which the cache has ended.
+  // Until view().revision() is at least `revision`, also one at which other keys were written, and on_update has
+  // returned from telling so; not to be called from there. kDeadlineExceeded; or the status with which the cache ended.
   absl::Status WaitUntil(int64_t revision, absl::Time deadline = absl::InfiniteFuture());
 
   // OK: a member is sending, view() is as new as the way from there is long. Else why not, and since when changes may
@@ -160,6 +162,7 @@ class CachedPrefix {
 
   mutable absl::Mutex mu_;
   PrefixView view_ ABSL_GUARDED_BY(mu_);
+  int64_t told_ ABSL_GUARDED_BY(mu_) = 0;  // Revision up to which on_update has returned.
   absl::Status end_ ABSL_GUARDED_BY(mu_);  // Not OK: the thread has ended.
   absl::Time ended_at_ ABSL_GUARDED_BY(mu_) = absl::InfiniteFuture();
   bool closing_ ABSL_GUARDED_BY(mu_) = false;

@@ -12,6 +12,7 @@
 
 #include <functional>
 #include <memory>
+#include <stop_token>
 #include <string_view>
 
 #include "absl/status/status.h"
@@ -40,6 +41,7 @@ struct SessionOptions {
   // Told of every change of state, in order, on the client's callback thread.
   std::function<void(SessionState)> on_change = nullptr;
   absl::Duration timeout = absl::Seconds(5);  // For granting, and for revoking in Close.
+  std::stop_token cancel = {};                // Ends Open() with kCancelled.
 };
 
 // Renews every TTL/3. What counts is when the last *acknowledged* renewal was *sent*: the server started its count no
