@@ -37,7 +37,8 @@ class GatewayImpl final : public Gateway {
     absl::StatusOr<CallHeaders> headers = ReadCallHeaders(request, absl::Now());
     if (!headers.ok()) return done(ErrorResponse(headers.status()));
     if (route->streams()) {
-      auto call = std::make_shared<StreamCall>(&parts_, route, std::move(request.body), std::move(done));
+      auto call = std::make_shared<StreamCall>(&parts_, route, std::move(request.body), std::move(request.input),
+                                               std::move(done));
       CancelWith(request.caller.get(), call);
       boost::asio::post(parts_.workers, [call, headers = *std::move(headers)] { call->Start(headers); });
     } else {

@@ -25,6 +25,7 @@ void StreamCall::Start(const CallHeaders& headers) {
   if (!route_.descriptor->client_streaming()) {
     if (!first->has_value()) first->emplace();
     rest_ = {};
+    if (input_ != nullptr) input_->Discard();
   }
   if (first->has_value()) {
     request_ = ToBuffer(**first);
@@ -47,8 +48,24 @@ void StreamCall::SendNext() {
     request_ = ToBuffer(**next);
     return StartWrite(&request_);
   }
+  if (next.ok() && input_ != nullptr && route_.descriptor->client_streaming()) return AwaitInput();
+  if (input_ != nullptr) input_->Discard();
   StartWritesDone();
   RemoveHold();
+}
+
+void StreamCall::AwaitInput() {
+  input_->Next([self = shared_from_this()](std::optional<std::string> text) {
+    boost::asio::post(self->parts_.workers, [self, text = std::move(text)]() mutable {
+      if (!text.has_value()) {
+        self->StartWritesDone();
+        return self->RemoveHold();
+      }
+      self->body_ = *std::move(text);
+      self->rest_ = self->body_;
+      self->SendNext();
+    });
+  });
 }
 
 void StreamCall::OnWriteDone(bool ok) {

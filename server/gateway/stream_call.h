@@ -19,8 +19,9 @@ namespace keel::server {
 // A call that answers with messages, one line of JSON each. The next message is read when the connection asks for the
 // next piece, so a client that reads slowly holds up the stream and nothing gathers here.
 //
-// Requests are taken off the body one by one as the call accepts them; after the last one it is half-closed, which ends
-// a keep-alive and leaves a watch running. Text that is no request ends them, too, unless it is the first.
+// Requests are taken off the body, and then off what the client sends after it, one by one as the call accepts them;
+// after the last one it is half-closed, which ends a keep-alive and leaves a watch running. Text that is no request
+// ends them, too, unless it is the first.
 //
 // Kept alive by itself from Start() until gRPC is done with it. Both sides of the call, reading and writing, hold the
 // call open (AddHold) until they have ended for good.
@@ -32,8 +33,14 @@ class StreamCall final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::
   using Done = absl::AnyInvocable<void(HttpResponse)>;
   using Piece = absl::AnyInvocable<void(std::optional<std::string>)>;
 
-  StreamCall(GatewayParts* parts, const Route* route, std::string body, Done done)
-      : parts_(*parts), route_(*route), body_(std::move(body)), rest_(body_), done_(std::move(done)) {}
+  // `input`: what follows the body; may be null.
+  StreamCall(GatewayParts* parts, const Route* route, std::string body, std::shared_ptr<HttpInput> input, Done done)
+      : parts_(*parts),
+        route_(*route),
+        body_(std::move(body)),
+        rest_(body_),
+        input_(std::move(input)),
+        done_(std::move(done)) {}
 
   // On a worker. `done` is called once: with the first message on its way, or with the error instead of it.
   void Start(const CallHeaders& headers);
@@ -43,8 +50,9 @@ class StreamCall final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::
 
  private:
   Done TakeDone();
-  // Writes the next request, or ends the writing. On a worker.
+  // Writes the next request, waits for more of the body, or ends the writing. On a worker.
   void SendNext();
+  void AwaitInput();
   void OnWriteDone(bool ok) override;
   void OnReadDone(bool ok) override;
   void OnDone(const grpc::Status& status) override;
@@ -56,8 +64,10 @@ class StreamCall final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::
 
   GatewayParts& parts_;
   const Route& route_;
-  const std::string body_;
-  std::string_view rest_;  // Of the body; whoever writes owns it.
+  // Whoever writes owns these.
+  std::string body_;
+  std::string_view rest_;  // Of the body.
+  const std::shared_ptr<HttpInput> input_;
   grpc::ClientContext context_;
   grpc::ByteBuffer request_;
   grpc::ByteBuffer response_;

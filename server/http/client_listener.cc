@@ -56,6 +56,25 @@ uint64_t CookieOf(int fd) {
 // The I/O thread's world. Answers that come late hold it weakly, so it may be gone by then.
 struct Loop {
   asio::io_context context{1};
+
+  // Runs `work` on the I/O thread; drops it at once when that has ended, so that whoever waits for it need not for
+  // ever.
+  void Post(std::function<void()> work) {
+    absl::MutexLock lock(&mu);
+    if (!ended) asio::post(context, std::exchange(work, nullptr));
+  }
+  // The thread has ended; what came too late for it is done here.
+  void End() {
+    {
+      absl::MutexLock lock(&mu);
+      ended = true;
+    }
+    context.restart();
+    context.poll();
+  }
+
+  absl::Mutex mu;
+  bool ended ABSL_GUARDED_BY(mu) = false;
 };
 
 // One listening socket; accepts for as long as it is open. Owned by the I/O thread once started.
@@ -138,7 +157,7 @@ class ClientListenerImpl final : public ClientListener {
     context_.options = options;
     context_.closed = [this](HttpConnection* connection) { connections_.erase(connection); };
     context_.post = [weak = std::weak_ptr<Loop>(loop_)](std::function<void()> work) {
-      if (auto loop = weak.lock()) asio::post(loop->context, std::move(work));
+      if (auto loop = weak.lock()) loop->Post(std::move(work));
     };
     for (const ListenSocket& socket : sockets) {
       addresses_.push_back(socket.url);
@@ -184,6 +203,7 @@ class ClientListenerImpl final : public ClientListener {
     } else {
       CloseAll();
     }
+    loop_->End();
   }
 
   void EndGrpcConnections() override {

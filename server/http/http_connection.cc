@@ -5,12 +5,12 @@
 #include <boost/asio/write.hpp>
 #include <boost/beast/http/read.hpp>
 #include <boost/beast/http/write.hpp>
+#include <boost/beast/websocket/rfc6455.hpp>
 #include <chrono>
 #include <sstream>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 
@@ -70,34 +70,6 @@ HttpRequest ToRequest(http::request<http::string_body> message) {
 
 }  // namespace
 
-class HttpConnection::Caller final : public HttpCaller {
- public:
-  void OnGone(std::function<void()> gone) override {
-    {
-      absl::MutexLock lock(&mu_);
-      if (!left_) {
-        gone_ = std::move(gone);
-        return;
-      }
-    }
-    gone();
-  }
-  void Leave() {
-    std::function<void()> gone;
-    {
-      absl::MutexLock lock(&mu_);
-      left_ = true;
-      gone = std::exchange(gone_, nullptr);
-    }
-    if (gone) gone();
-  }
-
- private:
-  absl::Mutex mu_;
-  bool left_ ABSL_GUARDED_BY(mu_) = false;
-  std::function<void()> gone_ ABSL_GUARDED_BY(mu_);
-};
-
 HttpConnection::HttpConnection(Socket socket, Context* context)
     : context_(*context), stream_(std::move(socket)), buffer_(context->options.http_header_bytes_max + (64u << 10)) {}
 
@@ -113,6 +85,7 @@ void HttpConnection::Close() {
   closed_ = true;
   ReleaseBody();
   if (caller_ != nullptr) caller_->Leave();
+  if (web_socket_ != nullptr) return web_socket_->Close();
   stream_.close();
   context_.closed(this);
 }
@@ -169,6 +142,10 @@ void HttpConnection::ReadRequest() {
 void HttpConnection::OnHeader(boost::system::error_code error) {
   if (closed_) return;
   if (error) return IsBadRequest(error) ? RefuseRequest(StatusOf(error)) : Close();
+  if (boost::beast::websocket::is_upgrade(parser_->get())) {
+    const std::string target = ToString(parser_->get().target());
+    if (context_.handler->TakesWebSocket(target.substr(0, target.find('?')))) return BecomeWebSocket();
+  }
   // A body of unknown length may become as large as one may be.
   const auto length = parser_->content_length();
   const size_t bytes = length ? static_cast<size_t>(*length)
@@ -181,6 +158,23 @@ void HttpConnection::OnHeader(boost::system::error_code error) {
   const bool waits = parser_->get().version() >= 11 && !parser_->is_done() && buffer_.size() == 0 &&
                      beast::iequals(parser_->get()[http::field::expect], "100-continue");
   waits ? InviteBody() : ReadBody();
+}
+
+void HttpConnection::BecomeWebSocket() {
+  const WebSocket::Upgrade upgrade = parser_->release();
+  parser_.reset();
+  web_socket_ = std::make_shared<WebSocket>(std::move(stream_), ToRequest(upgrade),
+                                            WebSocket::Options{
+                                                .message_bytes_max = context_.options.http_body_bytes_max,
+                                                .handler = context_.handler,
+                                                .post = context_.post,
+                                                .closed =
+                                                    [this] {
+                                                      closed_ = true;
+                                                      context_.closed(this);
+                                                    },
+                                            });
+  web_socket_->Start(upgrade);
 }
 
 // A client that asked whether its body is welcome waits a while before it sends it anyway.
@@ -206,7 +200,7 @@ void HttpConnection::OnRequest(boost::system::error_code error) {
   keep_alive_ = parser_->get().keep_alive();
   HttpRequest request = ToRequest(parser_->release());
   parser_.reset();
-  caller_ = std::make_shared<Caller>();
+  caller_ = std::make_shared<GoneCaller>();
   request.caller = caller_;
   WatchForLeaving();
   // The answer may come from any thread and after this connection, or its listener, has ended.

@@ -1,6 +1,7 @@
 #pragma once
 
-// One accepted connection of the client port, from its first bytes to its end or to its hand-over to gRPC.
+// One accepted connection of the client port, from its first bytes to its end or to its hand-over to gRPC or to a
+// WebSocket.
 
 #include <array>
 #include <boost/asio/buffer.hpp>
@@ -17,7 +18,9 @@
 #include <string>
 
 #include "server/http/client_listener.h"
+#include "server/http/http_caller.h"
 #include "server/http/http_handler.h"
+#include "server/http/web_socket.h"
 
 namespace keel::server {
 
@@ -50,8 +53,6 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   void Close();
 
  private:
-  class Caller;
-
   void ReadFirstBytes();
   void OnFirstBytes(boost::system::error_code error, size_t bytes);
   void HandOver();
@@ -59,6 +60,7 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   void AwaitRequest();
   void ReadRequest();
   void OnHeader(boost::system::error_code error);
+  void BecomeWebSocket();
   void InviteBody();
   void ReadBody();
   void OnRequest(boost::system::error_code error);
@@ -83,8 +85,8 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   std::optional<boost::beast::http::request_parser<boost::beast::http::string_body>> parser_;
   size_t body_bytes_ = 0;  // Counted in the context.
 
-  std::shared_ptr<Caller> caller_;  // Of the request being answered.
-  bool watching_ = false;           // A read is on its way that only looks for the client's end.
+  std::shared_ptr<GoneCaller> caller_;  // Of the request being answered.
+  bool watching_ = false;               // A read is on its way that only looks for the client's end.
   void (HttpConnection::*after_watching_)() = nullptr;
   bool client_gone_ = false;
 
@@ -99,6 +101,8 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   bool head_ = false;        // It was a HEAD: the body stays here.
   bool keep_alive_ = false;  // Another request may follow it.
   bool closed_ = false;
+
+  std::shared_ptr<WebSocket> web_socket_;  // What has become of it, and now has the socket.
 };
 
 }  // namespace keel::server

@@ -88,6 +88,10 @@ class HttpHandlerImpl final : public HttpHandler {
                                                 "'; name it in --host-whitelist, or ask under a name that is there")));
       }
       std::string origin = access_.AllowedOrigin(request);
+      // Browsers ask for leave before a script may read any other answer, but not for this.
+      if (request.input != nullptr && origin.empty() && !HeaderOf(request, "Origin").empty()) {
+        return done(ErrorText(403, absl::StrCat("pages of ", HeaderOf(request, "Origin"), " are not in --cors")));
+      }
       HandleForClients(std::move(request),
                        [done = std::move(done), origin = std::move(origin)](HttpResponse response) mutable {
                          done(WithCors(std::move(response), origin));
@@ -95,6 +99,10 @@ class HttpHandlerImpl final : public HttpHandler {
     } else if (!HandleForMetrics(request, &done)) {
       done(NotFound());
     }
+  }
+
+  bool TakesWebSocket(std::string_view path) const override {
+    return scope_ == HttpScope::kClient && gateway_ != nullptr && IsGatewayPath(path);
   }
 
  private:

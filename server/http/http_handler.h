@@ -35,6 +35,18 @@ class HttpStream {
   virtual void Next(absl::AnyInvocable<void(std::optional<std::string>)> piece) = 0;
 };
 
+// What a client sends after the body that its request began with. Thread-safe.
+class HttpInput {
+ public:
+  using Text = absl::AnyInvocable<void(std::optional<std::string>)>;
+  virtual ~HttpInput() = default;
+  // `text` is called once with the next piece, on any thread; with nothing when none will come. Not to be called again
+  // before that.
+  virtual void Next(Text text) = 0;
+  // Nobody will ask for more.
+  virtual void Discard() = 0;
+};
+
 struct HttpRequest {
   std::string method;
   std::string path;   // Without the query.
@@ -42,6 +54,7 @@ struct HttpRequest {
   std::vector<std::pair<std::string, std::string>> headers;
   std::string body;
   std::shared_ptr<HttpCaller> caller;  // Null: nobody will tell.
+  std::shared_ptr<HttpInput> input;    // Null: the body is all.
 };
 
 struct HttpResponse {
@@ -79,6 +92,8 @@ class HttpHandler {
   virtual ~HttpHandler() = default;
   // `done` is called once, on any thread.
   virtual void Handle(HttpRequest request, absl::AnyInvocable<void(HttpResponse)> done) = 0;
+  // Whether a request to this path may come as a WebSocket.
+  virtual bool TakesWebSocket(std::string_view /*path*/) const { return false; }
 };
 
 }  // namespace keel::server
