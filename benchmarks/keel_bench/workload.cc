@@ -109,7 +109,8 @@ ClientOptions ToClientOptions(const WorkloadOptions& options) {
 absl::Status Connect(Client& client, const WorkloadOptions& options) {
   const int calls = std::max<int>(options.connections, static_cast<int>(options.endpoints.size())) * 2;
   for (int i = 0; i < calls; ++i) {
-    KEEL_RETURN_IF_ERROR(client.kv().Get("keel-bench", {.count_only = true}).status());
+    // The servers may have been started just now.
+    KEEL_RETURN_IF_ERROR(client.kv().Get("keel-bench", {.count_only = true}, {.wait_for_ready = true}).status());
   }
   return absl::OkStatus();
 }

@@ -216,7 +216,8 @@ class EtcdImportTest : public BackupTest {
     ASSERT_TRUE(etcd.ok()) << etcd.status();
     etcd_.push_back(*std::move(etcd));
     client_ = Connect(endpoint_);
-    ASSERT_TRUE(client_->kv().Put("first", "v").ok());
+    const auto first = client_->kv().Put("first", "v", {}, {.timeout = absl::Minutes(1), .wait_for_ready = true});
+    ASSERT_TRUE(first.ok()) << first.status();
   }
 
   void Fill() {
