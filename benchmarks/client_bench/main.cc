@@ -111,6 +111,7 @@ int Main(int argc, char** argv) {
   Options o;
   CLI::App app("What the client library costs by itself", "keel-client-bench");
   app.require_subcommand(1);
+  app.fallthrough();  // Inherited by the subcommands made from here on.
   app.add_option("--endpoint", o.endpoint, "the member's client address")->capture_default_str();
   app.add_option("--value-bytes", o.value_bytes, "size of each value")->capture_default_str();
   CLI::App* puts = app.add_subcommand("puts", "asynchronous puts from one thread over one connection");
@@ -119,7 +120,6 @@ int Main(int argc, char** argv) {
   CLI::App* cache = app.add_subcommand("cache", "how soon a CachedPrefix has a put");
   cache->add_option("--keys", o.keys, "keys in the cache")->capture_default_str();
   cache->add_option("--puts", o.puts, "puts, one after the other")->capture_default_str();
-  app.fallthrough();
   CLI11_PARSE(app, argc, argv);
 
   auto client = Client::Create({.endpoints = {o.endpoint}});
