@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "server/http/on_io_thread.h"
 
 namespace keel::server {
 namespace {
@@ -204,12 +205,7 @@ void HttpConnection::OnRequest(boost::system::error_code error) {
   request.caller = caller_;
   WatchForLeaving();
   // The answer may come from any thread and after this connection, or its listener, has ended.
-  context_.handler->Handle(std::move(request), [post = context_.post, weak = weak_from_this()](HttpResponse response) {
-    auto shared = std::make_shared<HttpResponse>(std::move(response));
-    post([weak, shared] {
-      if (auto self = weak.lock()) self->Respond(std::move(*shared));
-    });
-  });
+  context_.handler->Handle(std::move(request), OnIoThread(context_.post, weak_from_this(), &HttpConnection::Respond));
 }
 
 void HttpConnection::RefuseRequest(int status) {
@@ -283,14 +279,7 @@ void HttpConnection::Respond(HttpResponse response) {
         rest_ == nullptr ? &HttpConnection::OnResponded : &HttpConnection::NextPiece);
 }
 
-void HttpConnection::NextPiece() {
-  rest_->Next([post = context_.post, weak = weak_from_this()](std::optional<std::string> piece) {
-    auto shared = std::make_shared<std::optional<std::string>>(std::move(piece));
-    post([weak, shared] {
-      if (auto self = weak.lock()) self->OnPiece(std::move(*shared));
-    });
-  });
-}
+void HttpConnection::NextPiece() { rest_->Next(OnIoThread(context_.post, weak_from_this(), &HttpConnection::OnPiece)); }
 
 void HttpConnection::OnPiece(std::optional<std::string> piece) {
   if (closed_) return;

@@ -8,6 +8,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "server/http/on_io_thread.h"
 
 namespace keel::server {
 namespace {
@@ -121,12 +122,7 @@ void WebSocket::Handle(std::string text) {
   request.body = std::move(text);
   request.caller = caller_;
   request.input = std::make_shared<Input>(weak_from_this(), options_.post);
-  options_.handler->Handle(std::move(request), [post = options_.post, weak = weak_from_this()](HttpResponse response) {
-    auto shared = std::make_shared<HttpResponse>(std::move(response));
-    post([weak, shared] {
-      if (auto self = weak.lock()) self->Respond(std::move(*shared));
-    });
-  });
+  options_.handler->Handle(std::move(request), OnIoThread(options_.post, weak_from_this(), &WebSocket::Respond));
 }
 
 void WebSocket::Take(HttpInput::Text text) {
@@ -151,14 +147,7 @@ void WebSocket::Respond(HttpResponse response) {
   Send(std::move(response.body), &WebSocket::End);
 }
 
-void WebSocket::NextPiece() {
-  rest_->Next([post = options_.post, weak = weak_from_this()](std::optional<std::string> piece) {
-    auto shared = std::make_shared<std::optional<std::string>>(std::move(piece));
-    post([weak, shared] {
-      if (auto self = weak.lock()) self->OnPiece(std::move(*shared));
-    });
-  });
-}
+void WebSocket::NextPiece() { rest_->Next(OnIoThread(options_.post, weak_from_this(), &WebSocket::OnPiece)); }
 
 void WebSocket::OnPiece(std::optional<std::string> piece) {
   if (closed_) return;
