@@ -9,6 +9,7 @@
 #include "base/status_macros.h"
 #include "base/string_view.h"
 #include "client/src/kv_tree.h"
+#include "client/src/retry_policy.h"
 #include "keel/client.h"
 
 namespace keel {
@@ -23,18 +24,6 @@ constexpr absl::Duration kListPause = absl::Milliseconds(100);
 // each time it asks again.
 constexpr absl::Duration kFirstProgressPause = absl::Milliseconds(10);
 constexpr absl::Duration kLongestProgressPause = absl::Milliseconds(500);
-
-bool MayPass(const absl::Status& status) {
-  switch (status.code()) {
-    case absl::StatusCode::kUnavailable:
-    case absl::StatusCode::kUnknown:
-    case absl::StatusCode::kDeadlineExceeded:
-    case absl::StatusCode::kInternal:
-      return true;
-    default:
-      return false;
-  }
-}
 
 absl::Status TooLarge(std::string_view prefix, size_t bytes_max) {
   return absl::ResourceExhaustedError(absl::StrCat("the keys below '", ToAbsl(prefix),
@@ -122,7 +111,7 @@ void CachedPrefix::Run() {
     absl::Status status = next.status();
     if (next.ok()) status = Show(*std::move(next));
     if (status.ok()) continue;
-    if (!MayPass(status)) return EndWith(std::move(status));
+    if (!client::IsWorthAnotherTry(status)) return EndWith(std::move(status));
     absl::MutexLock lock(&mu_);
     mu_.AwaitWithTimeout(absl::Condition(&closing_), kListPause);
   }

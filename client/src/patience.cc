@@ -12,18 +12,6 @@ constexpr absl::Duration kPause = absl::Milliseconds(50);
 
 }  // namespace
 
-bool IsWorthAnotherTry(const absl::Status& status) {
-  switch (status.code()) {
-    case absl::StatusCode::kUnavailable:
-    case absl::StatusCode::kUnknown:
-    case absl::StatusCode::kDeadlineExceeded:
-    case absl::StatusCode::kInternal:
-      return true;
-    default:
-      return false;
-  }
-}
-
 Patience::Patience(Client& client, std::shared_ptr<SessionCore> session, std::string_view recipe)
     : client_(client), session_(std::move(session)), recipe_(recipe) {}
 

@@ -14,6 +14,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "client/src/retry_policy.h"
 #include "client/src/session_core.h"
 #include "keel/client.h"
 #include "keel/kv.h"
@@ -22,9 +23,6 @@ namespace keel::client {
 
 // For giving up a place, when the caller's own deadline may have passed already.
 inline constexpr absl::Duration kLeaveTimeout = absl::Seconds(2);
-
-// True if the same call may end otherwise when it is made again.
-bool IsWorthAnotherTry(const absl::Status& status);
 
 // Thread-safe. `client` must outlive it.
 class Patience {

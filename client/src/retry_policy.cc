@@ -73,6 +73,18 @@ Decision Decide(const CallState& call, const AttemptResult& result) {
   return decision;
 }
 
+bool IsWorthAnotherTry(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kUnavailable:
+    case absl::StatusCode::kUnknown:
+    case absl::StatusCode::kDeadlineExceeded:
+    case absl::StatusCode::kInternal:
+      return true;
+    default:
+      return false;
+  }
+}
+
 absl::Duration AttemptTimeout(CallClass call_class, int endpoints, absl::Duration remaining) {
   if (call_class == CallClass::kOnce || endpoints <= 1) return remaining;
   return std::min(remaining, std::max(remaining / 2, absl::Milliseconds(500)));

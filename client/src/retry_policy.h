@@ -56,6 +56,10 @@ bool SurelyNotExecuted(const AttemptResult& result);
 
 Decision Decide(const CallState& call, const AttemptResult& result);
 
+// True if a call that has ended so may end otherwise when it is made anew, for those who can bear its being executed
+// twice.
+bool IsWorthAnotherTry(const absl::Status& status);
+
 // How long one attempt may take. A repeatable call keeps time for another endpoint when this one hangs.
 absl::Duration AttemptTimeout(CallClass call_class, int endpoints, absl::Duration remaining);
 

@@ -7,6 +7,7 @@
 #include "absl/time/clock.h"
 #include "base/status_macros.h"
 #include "base/string_view.h"
+#include "client/src/retry_policy.h"
 
 namespace keel::client {
 namespace {
@@ -20,18 +21,6 @@ std::string KeyOf(const std::string& prefix, LeaseId lease) {
   // As other clients print it: lowercase, unpadded, a negative number as minus and magnitude.
   if (lease >= 0) return absl::StrCat(prefix, absl::Hex(lease));
   return absl::StrCat(prefix, "-", absl::Hex(uint64_t{0} - static_cast<uint64_t>(lease)));
-}
-
-bool IsWorthAnotherTry(const absl::Status& status) {
-  switch (status.code()) {
-    case absl::StatusCode::kUnavailable:
-    case absl::StatusCode::kUnknown:
-    case absl::StatusCode::kDeadlineExceeded:
-    case absl::StatusCode::kInternal:
-      return true;
-    default:
-      return false;
-  }
 }
 
 }  // namespace

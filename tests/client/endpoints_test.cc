@@ -13,21 +13,12 @@
 namespace keel {
 namespace {
 
+using testing::Eventually;
+
 std::unique_ptr<Client> Connect(const ClientOptions& options) {
   auto client = Client::Create(options);
   EXPECT_TRUE(client.ok()) << client.status();
   return *std::move(client);
-}
-
-// Asks until it is so, for a minute.
-template <typename Condition>
-bool Eventually(Condition condition) {
-  const absl::Time deadline = absl::Now() + absl::Minutes(1);
-  while (!condition()) {
-    if (absl::Now() > deadline) return false;
-    absl::SleepFor(absl::Milliseconds(10));
-  }
-  return true;
 }
 
 TEST(LeaderBalanceTest, FollowsTheLeaderFromMemberToMember) {

@@ -15,6 +15,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using ::testing::UnorderedElementsAre;
+using testing::Eventually;
 
 std::unique_ptr<Client> Connect(const std::vector<std::string>& endpoints) {
   auto client = Client::Create({.endpoints = endpoints});
@@ -26,16 +27,6 @@ std::vector<std::string> Addresses(const std::vector<ServiceInstance>& instances
   std::vector<std::string> addresses;
   for (const ServiceInstance& i : instances) addresses.push_back(i.address + (i.is_retained ? " (retained)" : ""));
   return addresses;
-}
-
-template <typename Condition>
-bool Eventually(Condition condition) {
-  const absl::Time deadline = absl::Now() + absl::Minutes(1);
-  while (!condition()) {
-    if (absl::Now() > deadline) return false;
-    absl::SleepFor(absl::Milliseconds(10));
-  }
-  return true;
 }
 
 TEST(ServiceRegistryTest, InstancesComeReportAndLeave) {

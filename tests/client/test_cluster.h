@@ -9,6 +9,8 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "keel/client.h"
 
 namespace keel::testing {
@@ -77,6 +79,17 @@ class Process {
 };
 
 bool HasCommand(const std::string& name);
+
+// Asks until it is so, for a minute.
+template <typename Condition>
+bool Eventually(Condition condition) {
+  const absl::Time deadline = absl::Now() + absl::Minutes(1);
+  while (!condition()) {
+    if (absl::Now() > deadline) return false;
+    absl::SleepFor(absl::Milliseconds(10));
+  }
+  return true;
+}
 
 }  // namespace keel::testing
 
