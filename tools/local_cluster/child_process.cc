@@ -104,7 +104,11 @@ ChildProcess::~ChildProcess() {
 bool ChildProcess::Running() { return !Wait(absl::ZeroDuration()).has_value(); }
 
 void ChildProcess::Signal(int signal) {
-  if (!ended_ && pid_ > 0) kill(pid_, signal);
+  if (ended_ || pid_ <= 0 || kill(pid_, signal) != 0 || signal != SIGSTOP) return;
+  // Its threads run on for a moment; whoever stops a process relies on its doing nothing more.
+  siginfo_t state{};
+  while (waitid(P_PID, static_cast<id_t>(pid_), &state, WSTOPPED | WEXITED | WNOWAIT) != 0 && errno == EINTR) {
+  }
 }
 
 void ChildProcess::Kill() {

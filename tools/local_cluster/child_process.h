@@ -32,6 +32,7 @@ class ChildProcess {
 
   pid_t pid() const { return pid_; }
   bool Running();
+  // SIGSTOP: returns when it has stopped.
   void Signal(int signal);
   // SIGKILL and reap.
   void Kill();
