@@ -210,11 +210,12 @@ class FakeNode final : public raft::Node {
       std::lock_guard<std::mutex> lock(mutex_);
       if (!apply_status_.ok()) return;
       entry = {.id = {.term = term_, .index = next_}, .type = raft::EntryType::kCommand, .payload = payload};
+      // Before anybody is told: who has an answer may ask how far this node is.
+      next_ = raft::Index{next_.value() + 1};
     }
     const absl::Status status = state_machine_->Apply({&entry, 1});
     std::lock_guard<std::mutex> lock(mutex_);
     if (!status.ok()) apply_status_ = status;
-    next_ = raft::Index{next_.value() + 1};
   }
 
   // Ends when stopped; what was queued before is done first.
