@@ -26,11 +26,13 @@ void Patience::CallOff() {
   for (Watcher* watcher : waiting_on_) watcher->Cancel();
 }
 
+bool Patience::called_off() const {
+  absl::MutexLock lock(&mu_);
+  return called_off_;
+}
+
 absl::StatusOr<absl::Duration> Patience::AttemptTimeout(absl::Time deadline) const {
-  {
-    absl::MutexLock lock(&mu_);
-    if (called_off_) return CalledOff();
-  }
+  if (called_off()) return CalledOff();
   if (session_lost()) return Expired();
   const absl::Duration left = deadline - absl::Now();
   if (left <= absl::ZeroDuration()) return TooLate();

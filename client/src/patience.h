@@ -34,6 +34,7 @@ class Patience {
   void Begin();
   // Ends what waits, and what will wait until Begin(), with kCancelled.
   void CallOff();
+  bool called_off() const;
 
   // Makes `call`, a function of CallOptions, until it succeeds or fails for good, whatever happens to connections and
   // leaders. The call must bear being executed twice. Errors of its own: Expired(), TooLate(), CalledOff().

@@ -7,15 +7,9 @@
 #include "absl/time/clock.h"
 #include "base/status_macros.h"
 #include "base/string_view.h"
-#include "client/src/retry_policy.h"
 
 namespace keel::client {
 namespace {
-
-// For giving up a place when the caller's own deadline may have passed already.
-constexpr absl::Duration kLeaveTimeout = absl::Seconds(2);
-// Between attempts that failed at once.
-constexpr absl::Duration kPersistPause = absl::Milliseconds(50);
 
 std::string KeyOf(const std::string& prefix, LeaseId lease) {
   // As other clients print it: lowercase, unpadded, a negative number as minus and magnitude.
@@ -26,39 +20,18 @@ std::string KeyOf(const std::string& prefix, LeaseId lease) {
 }  // namespace
 
 Turn::Turn(Client& client, std::shared_ptr<SessionCore> session, std::string_view name, std::string_view recipe)
-    : client_(client),
-      session_(std::move(session)),
+    : patience_(client, std::move(session), recipe),
       prefix_(absl::StrCat(ToAbsl(name), "/")),
-      key_(KeyOf(prefix_, session_->lease())),
-      recipe_(recipe) {}
-
-template <typename Call>
-auto Turn::Persist(absl::Time deadline, Call call) -> decltype(call(CallOptions{})) {
-  while (true) {
-    if (session_->state() == SessionState::kLost) return SessionExpired();
-    const absl::Duration left = deadline - absl::Now();
-    if (left <= absl::ZeroDuration()) return absl::DeadlineExceededError(absl::StrCat(recipe_, ": not in time"));
-    // No attempt outlives the session, so that its loss is noticed.
-    const absl::Duration timeout =
-        std::min({left, client_.core().options().timeout, session_->remaining() + absl::Milliseconds(10)});
-    auto result = call(CallOptions{.timeout = timeout, .repeat = Repeat::kAlways});
-    if (result.ok() || !IsWorthAnotherTry(result.status())) return result;
-    {
-      absl::MutexLock lock(&mu_);
-      if (abandoned_) return absl::CancelledError(absl::StrCat(recipe_, ": given up"));
-    }
-    session_->WaitUntilLost(std::min(deadline, absl::Now() + kPersistPause));
-  }
-}
+      key_(KeyOf(prefix_, patience_.session()->lease())) {}
 
 absl::StatusOr<bool> Turn::Take(std::string_view value, Wait wait, absl::Time deadline) {
   {
     absl::MutexLock lock(&mu_);
     if (!mu_.AwaitWithDeadline(absl::Condition(this, &Turn::IsIdle), deadline)) {
-      return absl::DeadlineExceededError(absl::StrCat(recipe_, ": another thread is taking it"));
+      return absl::DeadlineExceededError(absl::StrCat(patience_.recipe(), ": another thread is taking it"));
     }
     taking_ = true;
-    abandoned_ = false;
+    patience_.Begin();
     queued_ = true;
   }
   absl::StatusOr<ResponseHeader> turn = absl::UnknownError("");
@@ -73,7 +46,7 @@ absl::StatusOr<bool> Turn::Take(std::string_view value, Wait wait, absl::Time de
   } else {
     turn = WaitForTurn(*place, deadline);
   }
-  if (turn.ok() && session_->state() == SessionState::kLost) turn = SessionExpired();
+  if (turn.ok() && session_lost()) turn = patience_.Expired();
 
   const bool is_ours = turn.ok();
   if (!is_ours) {
@@ -84,10 +57,8 @@ absl::StatusOr<bool> Turn::Take(std::string_view value, Wait wait, absl::Time de
   }
   absl::MutexLock lock(&mu_);
   taking_ = false;
-  if (is_ours && abandoned_) {
-    // Leave() came when it was too late to stop waiting; it deletes the key itself, and counts on it not being ours.
-    return absl::CancelledError(absl::StrCat(recipe_, ": given up"));
-  }
+  // Leave() came when it was too late to stop waiting; it deletes the key itself, and counts on it not being ours.
+  if (is_ours && patience_.called_off()) return patience_.CalledOff();
   ours_ = is_ours;
   queued_ = is_ours;
   if (!is_ours) {
@@ -105,29 +76,25 @@ absl::StatusOr<Turn::Place> Turn::Enqueue(std::string_view value, absl::Time dea
   // It guards itself: executed twice, it finds its own key and reads it.
   const Txn enqueue = Txn()
                           .If(CreateRevisionOf(key_) == 0)
-                          .Then(Put(key_, value).WithLease(session_->lease()), Get(prefix_, first))
+                          .Then(Put(key_, value).WithLease(lease()), Get(prefix_, first))
                           .Else(Get(key_), Get(prefix_, first));
-  absl::StatusOr<TxnResponse> answer =
-      Persist(deadline, [&](const CallOptions& call) { return client_.kv().Commit(enqueue, call); });
+  absl::StatusOr<TxnResponse> answer = patience_.TryCommit(enqueue, deadline);
   if (!answer.ok()) {
-    return absl::IsNotFound(answer.status()) ? SessionExpired() : answer.status();  // No such lease.
+    return absl::IsNotFound(answer.status()) ? patience_.Expired() : answer.status();  // No such lease.
   }
   if (answer->responses.size() != 2 || !answer->responses[1].is_range() ||
       (!answer->succeeded && (!answer->responses[0].is_range() || answer->responses[0].range().kvs.empty()))) {
-    return absl::InternalError(absl::StrCat(recipe_, ": the server's answer does not fit the transaction"));
+    return patience_.NoAnswerFits();
   }
   Place place{.revision = answer->header.revision, .header = answer->header};
   if (!answer->succeeded) {
     const KeyValue& own = answer->responses[0].range().kvs[0];
     place.revision = own.create_revision;
     if (own.value != value) {
-      absl::StatusOr<TxnResponse> replaced = Persist(deadline, [&](const CallOptions& call) {
-        return client_.kv().Commit(
-            Txn().If(CreateRevisionOf(key_) == place.revision).Then(Put(key_, value).WithLease(session_->lease())),
-            call);
-      });
+      absl::StatusOr<TxnResponse> replaced = patience_.TryCommit(
+          Txn().If(CreateRevisionOf(key_) == place.revision).Then(Put(key_, value).WithLease(lease())), deadline);
       if (!replaced.ok()) return replaced.status();
-      if (!replaced->succeeded) return SessionExpired();
+      if (!replaced->succeeded) return patience_.Expired();
     }
   }
   const std::vector<KeyValue>& owner = answer->responses[1].range().kvs;
@@ -141,7 +108,7 @@ absl::StatusOr<ResponseHeader> Turn::WaitForTurn(const Place& place, absl::Time 
     KEEL_ASSIGN_OR_RETURN(const TxnResponse look, Look(place, deleted, deadline));
     const std::vector<KeyValue>& before = look.responses[0].range().kvs;
     const std::vector<KeyValue>& own = look.responses[1].range().kvs;
-    if (own.empty() || own[0].create_revision != place.revision) return SessionExpired();
+    if (own.empty() || own[0].create_revision != place.revision) return patience_.Expired();
     if (before.empty()) return look.header;
     const int64_t seen = deleted != 0 ? deleted : look.header.revision;
     KEEL_ASSIGN_OR_RETURN(deleted, WaitForDelete(before[0].key, seen + 1, deadline));
@@ -161,80 +128,48 @@ absl::StatusOr<TxnResponse> Turn::Look(const Place& place, int64_t& revision, ab
                                            .serializable = is_local,
                                            .max_create_revision = place.revision - 1}),
                              Get(key_, {.revision = revision, .serializable = is_local}));
-  absl::StatusOr<TxnResponse> look =
-      Persist(deadline, [&](const CallOptions& call) { return client_.kv().Commit(txn, call); });
+  absl::StatusOr<TxnResponse> look = patience_.TryCommit(txn, deadline);
   if (absl::IsOutOfRange(look.status()) && is_local) {
     revision = 0;  // This member has not got so far, or has compacted it already.
     return Look(place, revision, deadline);
   }
   if (look.ok() && (look->responses.size() != 2 || !look->responses[0].is_range() || !look->responses[1].is_range())) {
-    return absl::InternalError(absl::StrCat(recipe_, ": the server's answer does not fit the transaction"));
+    return patience_.NoAnswerFits();
   }
   return look;
 }
 
 absl::StatusOr<int64_t> Turn::WaitForDelete(const std::string& key, int64_t from_revision, absl::Time deadline) {
-  const std::unique_ptr<Watcher> watcher = client_.Watch(key, {.start_revision = from_revision, .without_puts = true});
-  {
-    absl::MutexLock lock(&mu_);
-    if (abandoned_) return absl::CancelledError(absl::StrCat(recipe_, ": given up"));
-    waiting_on_ = watcher.get();
-  }
-  // Shared: the hook may be running still when it is removed.
-  struct Hooked {
-    absl::Mutex mu;
-    Watcher* watcher;
-  };
-  auto hooked = std::make_shared<Hooked>();
-  hooked->watcher = watcher.get();
-  const uint64_t hook = session_->AddLossHook([hooked] {
-    absl::MutexLock lock(&hooked->mu);
-    if (hooked->watcher != nullptr) hooked->watcher->Cancel();
-  });
-  const absl::StatusOr<WatchResponse> next = watcher->Next(deadline);
-  if (hook != 0) session_->RemoveLossHook(hook);
-  {
-    absl::MutexLock lock(&hooked->mu);
-    hooked->watcher = nullptr;
-  }
-  absl::MutexLock lock(&mu_);
-  waiting_on_ = nullptr;
-  if (abandoned_) return absl::CancelledError(absl::StrCat(recipe_, ": given up"));
-  if (session_->state() == SessionState::kLost) return SessionExpired();
-  // A delete, a compaction, a refusal: the caller looks again. Only time ends the wait.
-  if (next.ok()) return next->events.empty() ? 0 : next->events.back().kv.mod_revision;
-  if (absl::IsOutOfRange(next.status())) return 0;
-  if (absl::IsDeadlineExceeded(next.status())) {
-    return absl::DeadlineExceededError(absl::StrCat(recipe_, ": not in time"));
-  }
-  return next.status();
+  // A delete, a compaction: the caller looks again.
+  KEEL_ASSIGN_OR_RETURN(const WatchResponse next,
+                        patience_.AwaitChange(key, {.start_revision = from_revision, .without_puts = true}, deadline));
+  return next.events.empty() ? 0 : next.events.back().kv.mod_revision;
 }
 
 absl::Status Turn::Replace(std::string_view value, absl::Time deadline) {
-  if (!has_turn()) return absl::FailedPreconditionError(absl::StrCat(recipe_, ": not leader"));
-  const absl::Duration timeout = std::min(deadline - absl::Now(), client_.core().options().timeout);
+  if (!has_turn()) return absl::FailedPreconditionError(absl::StrCat(patience_.recipe(), ": not leader"));
+  const absl::Duration timeout = std::min(deadline - absl::Now(), patience_.client().core().options().timeout);
   KEEL_ASSIGN_OR_RETURN(const TxnResponse answer,
-                        client_.kv().Commit(Txn().If(IsOurs()).Then(Put(key_, value).WithLease(session_->lease())),
-                                            {.timeout = timeout}));
+                        patience_.client().kv().Commit(Txn().If(IsOurs()).Then(Put(key_, value).WithLease(lease())),
+                                                       {.timeout = timeout}));
   if (answer.succeeded) return absl::OkStatus();
   absl::MutexLock lock(&mu_);
   ours_ = false;
-  return absl::FailedPreconditionError(absl::StrCat(recipe_, ": not leader"));
+  return absl::FailedPreconditionError(absl::StrCat(patience_.recipe(), ": not leader"));
 }
 
 absl::Status Turn::HandTo(std::string_view key, absl::Time deadline) {
-  if (!has_turn()) return absl::FailedPreconditionError(absl::StrCat(recipe_, ": not leader"));
+  if (!has_turn()) return absl::FailedPreconditionError(absl::StrCat(patience_.recipe(), ": not leader"));
   if (key == key_) return absl::OkStatus();
   // Who comes later is behind these two, and nobody's place but its owner's can be given up, so the order holds.
   const RangeOptions first_two = {
       .prefix = true, .limit = 2, .sort_order = SortOrder::kAscend, .sort_target = SortTarget::kCreateRevision};
-  absl::StatusOr<RangeResponse> queue =
-      Persist(deadline, [&](const CallOptions& call) { return client_.kv().Get(prefix_, first_two, call); });
+  absl::StatusOr<RangeResponse> queue = patience_.TryGet(prefix_, first_two, deadline);
   if (!queue.ok()) return queue.status();
   const std::vector<KeyValue>& places = queue->kvs;
   if (places.size() < 2 || places[0].key != key_ || places[1].key != key) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        recipe_, ": '", ToAbsl(key), "' is not the next: ", places.size() < 2 ? "there is none" : places[1].key));
+    return absl::FailedPreconditionError(absl::StrCat(patience_.recipe(), ": '", ToAbsl(key), "' is not the next: ",
+                                                      places.size() < 2 ? "there is none" : places[1].key));
   }
   {
     // From when it is sent on somebody else may lead.
@@ -243,8 +178,7 @@ absl::Status Turn::HandTo(std::string_view key, absl::Time deadline) {
   }
   const Txn hand_over =
       Txn().If(IsOurs(), CreateRevisionOf(key) == places[1].create_revision).Then(Delete(key_)).Else(Get(key_));
-  absl::StatusOr<TxnResponse> answer =
-      Persist(deadline, [&](const CallOptions& call) { return client_.kv().Commit(hand_over, call); });
+  absl::StatusOr<TxnResponse> answer = patience_.TryCommit(hand_over, deadline);
   if (!answer.ok()) return answer.status();
   const bool is_still_there = !answer->succeeded && answer->responses.size() == 1 && answer->responses[0].is_range() &&
                               !answer->responses[0].range().kvs.empty() &&
@@ -253,7 +187,7 @@ absl::Status Turn::HandTo(std::string_view key, absl::Time deadline) {
   if (is_still_there) {
     // The candidate has gone, for good, so that no earlier attempt can succeed later.
     ours_ = true;
-    return absl::FailedPreconditionError(absl::StrCat(recipe_, ": '", ToAbsl(key), "' has withdrawn"));
+    return absl::FailedPreconditionError(absl::StrCat(patience_.recipe(), ": '", ToAbsl(key), "' has withdrawn"));
   }
   queued_ = false;
   return absl::OkStatus();
@@ -266,8 +200,7 @@ absl::StatusOr<bool> Turn::Leave() {
     if (!queued_) return false;
     ours_ = false;
     if (taking_) {
-      abandoned_ = true;
-      if (waiting_on_ != nullptr) waiting_on_->Cancel();
+      patience_.CallOff();
       mu_.Await(absl::Condition(this, &Turn::IsIdle));
     } else {
       revision = token();
@@ -281,15 +214,11 @@ absl::StatusOr<bool> Turn::Leave() {
 
 absl::Status Turn::DeleteKey(int64_t revision) {
   // A lost session takes its keys along.
-  if (session_->state() == SessionState::kLost) return absl::OkStatus();
+  if (session_lost()) return absl::OkStatus();
   Txn leave;
   if (revision != 0) leave.If(CreateRevisionOf(key_) == revision);
   leave.Then(Delete(key_));
-  return client_.kv().Commit(leave, {.timeout = kLeaveTimeout, .repeat = Repeat::kAlways}).status();
-}
-
-absl::Status Turn::SessionExpired() const {
-  return absl::FailedPreconditionError(absl::StrCat(recipe_, ": session is expired"));
+  return patience_.client().kv().Commit(leave, {.timeout = kLeaveTimeout, .repeat = Repeat::kAlways}).status();
 }
 
 bool Turn::has_turn() const {
@@ -297,7 +226,7 @@ bool Turn::has_turn() const {
     absl::MutexLock lock(&mu_);
     if (!ours_) return false;
   }
-  return session_->state() != SessionState::kLost;
+  return !session_lost();
 }
 
 ResponseHeader Turn::header() const {

@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "client/src/patience.h"
 #include "client/src/session_core.h"
 #include "keel/client.h"
 #include "keel/kv.h"
@@ -66,23 +67,17 @@ class Turn {
   absl::StatusOr<int64_t> WaitForDelete(const std::string& key, int64_t from_revision, absl::Time deadline);
   // Deletes our key if it has this create_revision.
   absl::Status DeleteKey(int64_t revision);
-  absl::Status SessionExpired() const;
-  // Kept trying until `deadline` while the session lives, whatever happens to connections and leaders.
-  template <typename Call>
-  auto Persist(absl::Time deadline, Call call) -> decltype(call(CallOptions{}));
+  LeaseId lease() const { return patience_.session()->lease(); }
+  bool session_lost() const { return patience_.session_lost(); }
   bool IsIdle() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return !taking_; }
 
-  Client& client_;
-  const std::shared_ptr<SessionCore> session_;
+  Patience patience_;         // Called off: Leave() came while some thread was in Take().
   const std::string prefix_;  // name + "/"
   const std::string key_;
-  const std::string recipe_;
 
   std::atomic<int64_t> token_ = 0;  // create_revision of the last turn we had.
   mutable absl::Mutex mu_;
-  bool taking_ ABSL_GUARDED_BY(mu_) = false;     // Some thread is in Take().
-  bool abandoned_ ABSL_GUARDED_BY(mu_) = false;  // Leave() came while it was.
-  Watcher* waiting_on_ ABSL_GUARDED_BY(mu_) = nullptr;
+  bool taking_ ABSL_GUARDED_BY(mu_) = false;  // Some thread is in Take().
   bool ours_ ABSL_GUARDED_BY(mu_) = false;
   bool queued_ ABSL_GUARDED_BY(mu_) = false;  // Our key may exist.
   ResponseHeader header_ ABSL_GUARDED_BY(mu_);
