@@ -145,18 +145,15 @@ std::string DiskImage::Content(const Node& file) const {
 }
 
 void DiskImage::PowerCut(Loss loss, Random* random) {
-  size_t kept = 0;
-  if (loss == Loss::kNothing) kept = changes_.size();
-  if (loss == Loss::kAnyPart) kept = random->Below(changes_.size() + 1);
+  const size_t kept = loss == Loss::kAnyPart ? random->Below(changes_.size() + 1) : 0;
   for (size_t i = 0; i < kept; ++i) MakeDurable(changes_[i]);
   changes_.clear();
   for (auto& [number, node] : nodes_) {
     node.names = node.durable_names;
     if (node.pending.empty()) continue;
     std::string content = *node.durable;
-    for (const FileOp* op : node.pending) {
-      if (loss == Loss::kNothing) Play(*op, &content);
-      if (loss == Loss::kAnyPart) PlayPartly(*op, random, &content);
+    if (loss == Loss::kAnyPart) {
+      for (const FileOp* op : node.pending) PlayPartly(*op, random, &content);
     }
     node.durable = std::make_shared<const std::string>(std::move(content));
     node.pending.clear();

@@ -23,7 +23,7 @@ class DiskImage {
 
   void Add(const FileOp& op);
 
-  enum class Loss { kNothing, kEverything, kAnyPart };
+  enum class Loss { kEverything, kAnyPart };
   // Loses what was not synced.
   void PowerCut(Loss loss, Random* random);
 
