@@ -9,20 +9,16 @@
 #include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 #include "keel/client.h"
+#include "tests/client/recipe_test_base.h"
 #include "tests/client/test_cluster.h"
 
 namespace keel {
 namespace {
 
+using testing::Connect;
 using ::testing::ElementsAre;
 
 absl::Time Soon() { return absl::Now() + absl::Minutes(1); }
-
-std::unique_ptr<Client> Connect(const std::vector<std::string>& endpoints) {
-  auto client = Client::Create({.endpoints = endpoints});
-  EXPECT_TRUE(client.ok()) << client.status();
-  return *std::move(client);
-}
 
 std::vector<std::string> Keys(const PrefixView::Interval& interval) {
   std::vector<std::string> keys;

@@ -10,16 +10,13 @@
 #include "absl/time/clock.h"
 #include "base/random.h"
 #include "keel/client.h"
+#include "tests/client/recipe_test_base.h"
 #include "tests/client/test_cluster.h"
 
 namespace keel {
 namespace {
 
-std::unique_ptr<Client> Connect(const std::vector<std::string>& endpoints) {
-  auto client = Client::Create({.endpoints = endpoints});
-  EXPECT_TRUE(client.ok()) << client.status();
-  return *std::move(client);
-}
+using testing::Connect;
 
 TEST(ClientTest, RefusesUnreadableEndpoints) {
   EXPECT_EQ(Client::Create({}).status().code(), absl::StatusCode::kInvalidArgument);

@@ -7,21 +7,17 @@
 
 #include "absl/time/clock.h"
 #include "keel/client.h"
+#include "tests/client/recipe_test_base.h"
 #include "tests/client/test_cluster.h"
 
 namespace keel {
 namespace {
 
+using testing::Connect;
 using ::testing::ElementsAre;
+using testing::Eventually;
 using ::testing::IsEmpty;
 using ::testing::UnorderedElementsAre;
-using testing::Eventually;
-
-std::unique_ptr<Client> Connect(const std::vector<std::string>& endpoints) {
-  auto client = Client::Create({.endpoints = endpoints});
-  EXPECT_TRUE(client.ok()) << client.status();
-  return *std::move(client);
-}
 
 std::vector<std::string> Addresses(const std::vector<ServiceInstance>& instances) {
   std::vector<std::string> addresses;
