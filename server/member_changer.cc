@@ -160,11 +160,18 @@ class MemberChangerImpl final : public MemberChanger {
         answer = LeadHere(request, call.client_deadline);
       } else if (const raft::MemberId leader = node_.leader(); leader != raft::kNobody) {
         answer = peers_.ForwardChange(leader, request, call.client_deadline);
+        if (answer.ok()) CatchUp(call.client_deadline);
       }
       if (answer.ok() || !IsNotLeader(answer.status())) return answer;
       if (now >= leaderless_until) return NoLeaderError();
       if (!Pause()) return StoppedError();
     }
+  }
+
+  // What the leader has applied is applied here too, so that who asks this member next sees its own change. When that
+  // cannot be had the change is no less true: one who is removed may never hear of it.
+  void CatchUp(absl::Time client_deadline) {
+    (void)AwaitRead(std::min(client_deadline, clock_.Now() + options_.catch_up_max));
   }
 
   absl::StatusOr<ChangeResponse> LeadHere(const ChangeRequest& request, absl::Time deadline) {
@@ -200,6 +207,13 @@ class MemberChangerImpl final : public MemberChanger {
   // The state here holds everything that was committed before.
   absl::Status AwaitCurrent(absl::Time deadline) {
     if (!Leads()) return NotLeaderError();
+    const absl::Status readable = AwaitRead(deadline);
+    if (readable.ok()) return Leads() ? absl::OkStatus() : NotLeaderError();
+    if (absl::IsDeadlineExceeded(readable)) return TimedOutError();
+    return absl::IsUnavailable(readable) ? StoppedError() : readable;
+  }
+
+  absl::Status AwaitRead(absl::Time deadline) {
     absl::Status readable;
     absl::Notification answered;
     node_.ReadIndex(deadline, [&](const absl::Status& status, raft::Index) {
@@ -207,9 +221,7 @@ class MemberChangerImpl final : public MemberChanger {
       answered.Notify();
     });
     answered.WaitForNotification();
-    if (readable.ok()) return Leads() ? absl::OkStatus() : NotLeaderError();
-    if (absl::IsDeadlineExceeded(readable)) return TimedOutError();
-    return absl::IsUnavailable(readable) ? StoppedError() : readable;
+    return readable;
   }
 
   MemberView View() const {

@@ -32,6 +32,8 @@ class MemberChanger : public MemberChangeTarget {
     std::string token;  // Mixed into the ids of new members, with the time.
     // How long a change may wait for a leader, and for each step of the way, when its caller would wait for ever.
     absl::Duration request_timeout = absl::Seconds(7);
+    // How long a member whose change the leader has carried out waits for it to be applied here too.
+    absl::Duration catch_up_max = absl::Seconds(1);
     absl::Duration poll = absl::Milliseconds(20);
     size_t waiting_max = 64;  // Changes; beyond it "etcdserver: too many requests".
   };
