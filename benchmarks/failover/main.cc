@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -39,6 +40,7 @@ struct Options {
   int silences = 5;
   int restarts = 3;
   int interval_ms = 4;
+  bool json = false;
   std::string dir;
 };
 
@@ -131,8 +133,15 @@ class Run {
 
 std::string Millis(absl::Duration d) { return absl::StrFormat("%9.1f", absl::ToDoubleMilliseconds(d)); }
 
+void PrintJson(const std::string& server, const std::string& fault, const std::vector<absl::Duration>& figures) {
+  nlohmann::ordered_json json = {
+      {"server", server}, {"fault", fault}, {"milliseconds", nlohmann::ordered_json::array()}};
+  for (absl::Duration figure : figures) json["milliseconds"].push_back(absl::ToDoubleMilliseconds(figure));
+  absl::PrintF("%s\n", json.dump());
+  std::fflush(stdout);
+}
+
 void PrintRow(const std::string& server, const std::string& fault, std::vector<absl::Duration> figures) {
-  if (figures.empty()) return;
   std::sort(figures.begin(), figures.end());
   absl::PrintF("%-8s %-18s %6d %s %s %s\n", std::filesystem::path(server).filename().string(), fault, figures.size(),
                Millis(figures.front()), Millis(figures[(figures.size() - 1) / 2]), Millis(figures.back()));
@@ -153,7 +162,12 @@ absl::Status Measure(const std::string& server, const Options& options) {
         status = took.status();
         if (took.ok()) figures.push_back(*took);
       }
-      PrintRow(server, fault, std::move(figures));
+      if (figures.empty()) return;
+      if (options.json) {
+        PrintJson(server, fault, figures);
+      } else {
+        PrintRow(server, fault, std::move(figures));
+      }
     };
     repeat("kill -9 of leader", options.rounds, &Run::KillLeader);
     repeat("leader silent", options.silences, &Run::FreezeLeader);
@@ -179,12 +193,15 @@ int Main(int argc, char** argv) {
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   app.add_option("--flag", options.flags, "given to every member, for example --flag=--election-timeout=500");
+  app.add_flag("--json", options.json, "print one line of JSON per server and fault, with every figure");
   app.add_option("--dir", options.dir, "where data directories are made, and removed")->capture_default_str();
   CLI11_PARSE(app, argc, argv);
 
-  absl::PrintF("three members on loopback, a write to each every %d ms; time without a confirmed write, ms\n",
-               options.interval_ms);
-  absl::PrintF("%-8s %-18s %6s %9s %9s %9s\n", "server", "fault", "rounds", "min", "p50", "max");
+  if (!options.json) {
+    absl::PrintF("three members on loopback, a write to each every %d ms; time without a confirmed write, ms\n",
+                 options.interval_ms);
+    absl::PrintF("%-8s %-18s %6s %9s %9s %9s\n", "server", "fault", "rounds", "min", "p50", "max");
+  }
   for (const std::string& server : options.servers) {
     if (const absl::Status status = Measure(server, options); !status.ok()) {
       absl::FPrintF(stderr, "keel-failover: %s: %s\n", server, std::string(status.message()));

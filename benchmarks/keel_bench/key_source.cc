@@ -17,20 +17,26 @@ KeySource::KeySource(const WorkloadOptions& options)
   while (value_.size() < options.value_size) value_.push_back(static_cast<char>(random.Below(256)));
 }
 
-std::string KeySource::KeyAt(uint64_t n) const {
-  uint64_t index = n;
-  if (!sequential_) {
-    // splitmix64: one multiplication chain instead of a shared generator with a lock.
-    index = n + seed_ * 0x9e3779b97f4a7c15;
-    index = (index ^ (index >> 30)) * 0xbf58476d1ce4e5b9;
-    index = (index ^ (index >> 27)) * 0x94d049bb133111eb;
-    index ^= index >> 31;
-  }
-  index %= key_space_;
+uint64_t KeySource::IndexAt(uint64_t n, uint64_t space) const {
+  if (sequential_) return n % space;
+  // splitmix64: one multiplication chain instead of a shared generator with a lock.
+  uint64_t index = n + seed_ * 0x9e3779b97f4a7c15;
+  index = (index ^ (index >> 30)) * 0xbf58476d1ce4e5b9;
+  index = (index ^ (index >> 27)) * 0x94d049bb133111eb;
+  return (index ^ (index >> 31)) % space;
+}
+
+std::string KeySource::KeyOf(uint64_t index) const {
   // Fixed width, so that sequential keys sort in order. A short key keeps its last digits.
   std::string key(key_size_, '0');
   for (size_t i = key_size_; i > 0 && index > 0; --i, index /= 10) key[i - 1] = static_cast<char>('0' + index % 10);
   return key;
+}
+
+std::pair<std::string, std::string> KeySource::RangeAt(uint64_t n, uint64_t count) const {
+  const uint64_t keys = std::min(count, key_space_);
+  const uint64_t first = IndexAt(n, key_space_ - keys + 1);
+  return {KeyOf(first), KeyOf(first + keys)};
 }
 
 }  // namespace keel::bench

@@ -27,6 +27,7 @@ struct Report {
   bool has_servers = false;
   absl::Duration server_cpu = absl::ZeroDuration();  // During the run.
   int64_t server_rss_bytes = 0;                      // After it.
+  int64_t server_rss_bytes_largest = 0;              // Of the server that has most.
 
   // What throughput and CPU are divided by: deliveries for watch, else requests.
   uint64_t units() const { return options.name == "watch" ? result.events : result.requests; }
@@ -48,6 +49,7 @@ std::string ToJson(const Report& report) {
   nlohmann::ordered_json json = {{"workload", report.options.name},
                                  {"clients", report.options.clients},
                                  {"connections", report.options.connections},
+                                 {"rate", report.options.rate},
                                  {"key_size", report.options.key_size},
                                  {"value_size", report.options.value_size},
                                  {"seed", report.options.seed},
@@ -66,6 +68,7 @@ std::string ToJson(const Report& report) {
     json["server_cpu_us_per_op"] = report.cpu_micros_per_unit();
     json["server_cpu_seconds"] = absl::ToDoubleSeconds(report.server_cpu);
     json["server_rss_bytes"] = report.server_rss_bytes;
+    json["server_rss_bytes_largest"] = report.server_rss_bytes_largest;
   }
   return json.dump();
 }
@@ -108,7 +111,8 @@ int Main(int argc, char** argv) {
   app.fallthrough();
   app.add_option("--endpoints", endpoints, "comma-separated endpoints; requests go to all in turn")
       ->capture_default_str();
-  app.add_option("--clients", options.clients, "requests in flight; for lock: sessions that contend")
+  app.add_option("--clients", options.clients,
+                 "requests in flight, with --rate at most; for lock: sessions that contend")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   app.add_option("--conns", options.connections, "TCP connections, spread over the endpoints")
@@ -116,6 +120,10 @@ int Main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--io-threads", options.io_threads, "threads of the client")
       ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--rate", options.rate,
+                 "requests a second, each sent when it is due and timed from then; 0: when the last is answered")
+      ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   app.add_option("--total", options.total, "requests; 0: until --duration is over")->capture_default_str();
   app.add_option("--duration", duration, "stop after this time, for example 10s");
@@ -133,9 +141,16 @@ int Main(int argc, char** argv) {
   app.add_subcommand("put", "one put per request");
   CLI::App* range = app.add_subcommand("range", "one read per request");
   range->add_flag("--serializable", options.serializable, "answered by one member, possibly stale");
-  range->add_option("--limit", options.limit, "pairs per read, from the key on")->capture_default_str();
+  range->add_option("--limit", options.limit, "pairs per read, of neighbouring keys")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  CLI::App* mixed = app.add_subcommand("mixed", "puts and linearizable reads of one key");
+  mixed->add_option("--reads", options.reads_percent, "how many of the requests are reads, in percent")
+      ->check(CLI::Range(0, 100))
+      ->capture_default_str();
   CLI::App* txn = app.add_subcommand("txn", "one transaction per request: a comparison and puts");
   txn->add_option("--ops", options.txn_ops, "puts per transaction")->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_subcommand("cas", "one compare-and-put per request: each client moves a key of its own on");
   CLI::App* watch = app.add_subcommand("watch", "puts, measured where watchers receive them");
   watch->add_option("--watchers", options.watchers, "each sees every put")
       ->check(CLI::PositiveNumber)
@@ -153,6 +168,10 @@ int Main(int argc, char** argv) {
   }
   if (!absl::ParseDuration(timeout, &options.timeout)) {
     absl::FPrintF(stderr, "keel-bench: --timeout %s is not a duration like 10s\n", timeout);
+    return 2;
+  }
+  if (options.rate > 0 && options.name == "lock") {
+    absl::FPrintF(stderr, "keel-bench: lock has no --rate; what a lock waits for is its holder\n");
     return 2;
   }
   if (options.total == 0 && duration.empty()) {
@@ -186,6 +205,7 @@ int Main(int argc, char** argv) {
   }
   report.server_cpu = after->cpu - before->cpu;
   report.server_rss_bytes = after->rss_bytes;
+  report.server_rss_bytes_largest = after->rss_bytes_largest;
   if (json) {
     std::puts(ToJson(report).c_str());
   } else {

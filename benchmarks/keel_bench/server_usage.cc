@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -38,7 +39,9 @@ absl::StatusOr<ServerUsage> ReadServerUsage(const std::vector<pid_t>& pids) {
       return absl::InternalError(absl::StrCat("cannot read /proc/", pid, "/stat"));
     }
     total.cpu += absl::Seconds(user_ticks + system_ticks) / sysconf(_SC_CLK_TCK);
-    total.rss_bytes += rss_pages * sysconf(_SC_PAGESIZE);
+    const int64_t rss_bytes = rss_pages * sysconf(_SC_PAGESIZE);
+    total.rss_bytes += rss_bytes;
+    total.rss_bytes_largest = std::max(total.rss_bytes_largest, rss_bytes);
   }
   return total;
 }

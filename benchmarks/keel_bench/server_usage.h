@@ -16,6 +16,7 @@ namespace keel::bench {
 struct ServerUsage {
   absl::Duration cpu = absl::ZeroDuration();  // User and system time of all threads since the start, over all servers.
   int64_t rss_bytes = 0;                      // Resident now, over all servers.
+  int64_t rss_bytes_largest = 0;              // Of the server that has most.
 };
 
 // kNotFound if one of them is not running.

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <memory>
 #include <thread>
+#include <tuple>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -14,87 +15,13 @@
 #include "absl/time/clock.h"
 #include "base/status_macros.h"
 #include "benchmarks/keel_bench/key_source.h"
+#include "benchmarks/keel_bench/pump.h"
 #include "keel/client.h"
 #include "keel/mutex.h"
 #include "keel/session.h"
 
 namespace keel::bench {
 namespace {
-
-using SteadyTime = std::chrono::steady_clock::time_point;
-
-SteadyTime Now() { return std::chrono::steady_clock::now(); }
-
-// Counts requests out and results in. Thread-safe.
-class Tally {
- public:
-  Tally(const WorkloadOptions& options, WorkloadResult* result) : total_(options.total), result_(*result) {
-    if (options.duration < absl::InfiniteDuration()) {
-      until_ = Now() + absl::ToChronoNanoseconds(options.duration);
-    }
-  }
-
-  // Takes the number of the next request; false when there are enough.
-  bool TakeNext(uint64_t* number) {
-    *number = next_.fetch_add(1, std::memory_order_relaxed);
-    if (total_ != 0 && *number >= total_) return false;
-    return until_ == SteadyTime::max() || Now() < until_;
-  }
-
-  void Count(const absl::Status& status, SteadyTime began) {
-    if (status.ok()) {
-      result_.latency.Add(absl::FromChrono(Now() - began));
-      succeeded_.fetch_add(1, std::memory_order_relaxed);
-      return;
-    }
-    absl::MutexLock lock(&mu_);
-    ++result_.errors[absl::StatusCodeToString(status.code())];
-  }
-
-  uint64_t succeeded() const { return succeeded_.load(std::memory_order_relaxed); }
-
- private:
-  const uint64_t total_;
-  SteadyTime until_ = SteadyTime::max();
-  std::atomic<uint64_t> next_ = 0;
-  std::atomic<uint64_t> succeeded_ = 0;
-  absl::Mutex mu_;
-  WorkloadResult& result_;
-};
-
-// `clients` requests in flight: each answer sends the next request, on the I/O thread that received it.
-class Pump {
- public:
-  // Sends request `number` and calls `done` with its outcome.
-  using Done = std::function<void(const absl::Status&)>;
-  using Send = std::function<void(uint64_t number, Done done)>;
-
-  Pump(int clients, Tally* tally, Send send)
-      : clients_(clients), tally_(*tally), send_(std::move(send)), left_(clients) {}
-
-  void Run() {
-    for (int i = 0; i < clients_; ++i) Next();
-    left_.Wait();
-  }
-
- private:
-  void Next() {
-    uint64_t number = 0;
-    if (!tally_.TakeNext(&number)) {
-      left_.DecrementCount();
-      return;
-    }
-    send_(number, [this, began = Now()](const absl::Status& status) {
-      tally_.Count(status, began);
-      Next();
-    });
-  }
-
-  const int clients_;
-  Tally& tally_;
-  const Send send_;
-  absl::BlockingCounter left_;
-};
 
 ClientOptions ToClientOptions(const WorkloadOptions& options) {
   const int endpoints = std::max<int>(static_cast<int>(options.endpoints.size()), 1);
@@ -115,29 +42,71 @@ absl::Status Connect(Client& client, const WorkloadOptions& options) {
   return absl::OkStatus();
 }
 
-Pump::Send Sender(const WorkloadOptions& options, Client& client, const KeySource& keys) {
-  Kv& kv = client.kv();
-  if (options.name == "range") {
-    return [&kv, &keys,
-            range = RangeOptions{.from_key = options.limit > 1,
-                                 .limit = options.limit,
-                                 .serializable = options.serializable}](uint64_t n, Pump::Done done) {
-      kv.GetAsync(keys.KeyAt(n), range, {},
-                  [done = std::move(done)](absl::StatusOr<RangeResponse> r) { done(r.status()); });
-    };
-  }
-  if (options.name == "txn") {
-    return [&kv, &keys, ops = static_cast<uint64_t>(options.txn_ops)](uint64_t n, Pump::Done done) {
-      Txn txn;
-      txn.If(VersionOf(keys.KeyAt(n * ops)) > -1);  // Always true, but the server has to look.
-      for (uint64_t i = 0; i < ops; ++i) txn.Then(Put(keys.KeyAt(n * ops + i), keys.value()));
-      kv.CommitAsync(txn, {}, [done = std::move(done)](absl::StatusOr<TxnResponse> r) { done(r.status()); });
-    };
-  }
-  return [&kv, &keys](uint64_t n, Pump::Done done) {
-    kv.PutAsync(keys.KeyAt(n), keys.value(), {}, {},
+Send PutSender(Kv& kv, const KeySource& keys) {
+  return [&kv, &keys](const Request& request, Done done) {
+    kv.PutAsync(keys.KeyAt(request.number), keys.value(), {}, {},
                 [done = std::move(done)](absl::StatusOr<PutResponse> r) { done(r.status()); });
   };
+}
+
+Send RangeSender(Kv& kv, const KeySource& keys, int64_t limit, bool serializable) {
+  return [&kv, &keys, limit, serializable](const Request& request, Done done) {
+    RangeOptions range{.limit = limit, .serializable = serializable};
+    std::string key;
+    if (limit > 1) {
+      std::tie(key, range.range_end) = keys.RangeAt(request.number, static_cast<uint64_t>(limit));
+    } else {
+      key = keys.KeyAt(request.number);
+    }
+    kv.GetAsync(key, range, {}, [done = std::move(done)](absl::StatusOr<RangeResponse> r) { done(r.status()); });
+  };
+}
+
+Send MixedSender(Kv& kv, const KeySource& keys, int reads_percent) {
+  return [put = PutSender(kv, keys), range = RangeSender(kv, keys, 1, /*serializable=*/false), reads_percent](
+             const Request& request, Done done) {
+    // 61 has no divisor in common with 100: the reads are spread evenly, and every hundred requests hold the same.
+    const bool is_read = request.number * 61 % 100 < static_cast<uint64_t>(reads_percent);
+    (is_read ? range : put)(request, std::move(done));
+  };
+}
+
+Send TxnSender(Kv& kv, const KeySource& keys, int puts) {
+  return [&kv, &keys, ops = static_cast<uint64_t>(puts)](const Request& request, Done done) {
+    Txn txn;
+    txn.If(VersionOf(keys.KeyAt(request.number * ops)) > -1);  // Always true, but the server has to look.
+    for (uint64_t i = 0; i < ops; ++i) txn.Then(Put(keys.KeyAt(request.number * ops + i), keys.value()));
+    kv.CommitAsync(txn, {}, [done = std::move(done)](absl::StatusOr<TxnResponse> r) { done(r.status()); });
+  };
+}
+
+// Each client moves a key of its own from the revision it knows to the next one. Where it does not know it, which is
+// once, the transaction answers with it.
+Send CompareAndPutSender(Kv& kv, const KeySource& keys, int clients) {
+  auto revisions = std::make_shared<std::vector<int64_t>>(static_cast<size_t>(clients), 0);
+  return [&kv, &keys, revisions](const Request& request, Done done) {
+    const std::string key = absl::StrCat("keel-bench/cas/", request.client);
+    int64_t& known = (*revisions)[static_cast<size_t>(request.client)];  // Only the one request of the client uses it.
+    kv.CommitAsync(Txn().If(ModRevisionOf(key) == known).Then(Put(key, keys.value())).Else(Get(key)), {},
+                   [revisions, &known, done = std::move(done)](absl::StatusOr<TxnResponse> r) {
+                     if (r.ok() && r->succeeded) {
+                       known = r->header.revision;
+                     } else if (r.ok() && !r->responses.empty() && r->responses[0].is_range()) {
+                       const std::vector<KeyValue>& found = r->responses[0].range().kvs;
+                       known = found.empty() ? 0 : found[0].mod_revision;
+                     }
+                     done(r.status());
+                   });
+  };
+}
+
+Send Sender(const WorkloadOptions& options, Client& client, const KeySource& keys) {
+  Kv& kv = client.kv();
+  if (options.name == "range") return RangeSender(kv, keys, options.limit, options.serializable);
+  if (options.name == "mixed") return MixedSender(kv, keys, options.reads_percent);
+  if (options.name == "txn") return TxnSender(kv, keys, options.txn_ops);
+  if (options.name == "cas") return CompareAndPutSender(kv, keys, options.clients);
+  return PutSender(kv, keys);
 }
 
 // Puts that carry their time of sending; every watcher measures the way of every put.
@@ -162,15 +131,14 @@ class WatchRun {
   }
 
   void Run(Tally* tally, const KeySource& keys) {
-    Pump pump(options_.clients, tally, [&](uint64_t n, Pump::Done done) {
+    Pump(options_, tally, [&](const Request& request, Done done) {
       std::string value = keys.value();
       const int64_t sent = Now().time_since_epoch().count();
       if (value.size() < sizeof sent) value.resize(sizeof sent);
       std::memcpy(value.data(), &sent, sizeof sent);
-      client_.kv().PutAsync(absl::StrCat("keel-bench/watch/", keys.KeyAt(n)), value, {}, {},
+      client_.kv().PutAsync(absl::StrCat("keel-bench/watch/", keys.KeyAt(request.number)), value, {}, {},
                             [done = std::move(done)](absl::StatusOr<PutResponse> r) { done(r.status()); });
     });
-    pump.Run();
     // The last events are still on their way; puts whose outcome is unknown may add more, so "at least".
     wanted_ = tally->succeeded() * watchers_.size();
     absl::MutexLock lock(&mu_);
@@ -210,13 +178,12 @@ absl::Status RunLeases(const WorkloadOptions& options, Client& client, Tally* ta
     KEEL_ASSIGN_OR_RETURN(const LeaseGrantResponse granted, client.leases().Grant(absl::Minutes(10)));
     leases.push_back(granted.id);
   }
-  Pump pump(options.clients, tally, [&](uint64_t n, Pump::Done done) {
+  about_to_start();
+  Pump(options, tally, [&](const Request& request, Done done) {
     client.leases().KeepAliveOnceAsync(
-        leases[n % leases.size()], {},
+        leases[static_cast<size_t>(request.client)], {},
         [done = std::move(done)](absl::StatusOr<LeaseKeepAliveResponse> r) { done(r.status()); });
   });
-  about_to_start();
-  pump.Run();
   ended();
   for (LeaseId lease : leases) KEEL_RETURN_IF_ERROR(client.leases().Revoke(lease).status());
   return absl::OkStatus();
@@ -235,7 +202,7 @@ absl::Status RunLocks(const WorkloadOptions& options, Client& client, Tally* tal
     threads.emplace_back([&, i] {
       Mutex mutex(client, *sessions[i], absl::StrCat("keel-bench/lock/", i % std::max(options.locks, 1)));
       uint64_t number = 0;
-      while (tally->TakeNext(&number)) {
+      while (tally->TakeNext(Now(), &number)) {
         const SteadyTime began = Now();
         absl::Status status = mutex.Lock(absl::Now() + options.timeout);
         if (status.ok()) status = mutex.Unlock();
@@ -285,9 +252,8 @@ absl::Status RunWorkload(const WorkloadOptions& options, const std::function<voi
     result->requests = tally->succeeded();
     return absl::OkStatus();
   } else {
-    Pump pump(options.clients, tally.get(), Sender(options, *client, keys));
     start();
-    pump.Run();
+    Pump(options, tally.get(), Sender(options, *client, keys));
     finish();
   }
   result->requests = tally->succeeded();

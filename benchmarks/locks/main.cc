@@ -2,7 +2,7 @@
 //
 //   keel-locks handover build/release/tools/keeld/keeld [--processes 2] [--rounds 500]
 //     Processes that take and release one Mutex in turns. Time from the call of Unlock in one to the return of Lock in
-//     the next.
+//     the next. --json prints it for programs to read.
 //   keel-locks herd build/release/tools/keeld/keeld [--waiters 1000]
 //     So many waiters for one Mutex, each of a session of its own, and one release that goes through all of them. Time
 //     per hand over, and the events that the servers sent for it, by their metrics: one per release, however many wait.
@@ -72,6 +72,15 @@ void Print(const char* what, std::vector<int64_t> ns) {
               at(0.99), at(1));
 }
 
+void PrintJson(std::vector<int64_t> ns) {
+  std::sort(ns.begin(), ns.end());
+  const auto at = [&](double p) {
+    return static_cast<double>(ns[static_cast<size_t>(p * static_cast<double>(ns.size() - 1))]) / 1e3;
+  };
+  std::printf("{\"requests\":%zu,\"p50_us\":%.1f,\"p99_us\":%.1f,\"p999_us\":%.1f,\"max_us\":%.1f}\n", ns.size(),
+              at(0.5), at(0.99), at(0.999), at(1));
+}
+
 // The servers were started a moment ago.
 bool IsReady(Client& client) {
   const auto read = client.kv().Get("ready", {}, {.timeout = absl::Seconds(30), .wait_for_ready = true});
@@ -115,7 +124,7 @@ int TakeTurns(const std::vector<std::string>& endpoints, const std::string& name
   return 0;
 }
 
-int HandOver(const std::vector<std::string>& endpoints, int processes, int rounds) {
+int HandOver(const std::vector<std::string>& endpoints, int processes, int rounds, bool json) {
   void* memory = mmap(nullptr, sizeof(Board), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) {
     std::cerr << "no shared memory\n";
@@ -136,7 +145,16 @@ int HandOver(const std::vector<std::string>& endpoints, int processes, int round
     ok = ok && WIFEXITED(status) && WEXITSTATUS(status) == 0;
   }
   if (!ok) return 1;
-  Print("hand over", {board->samples, board->samples + std::min<int>(board->count, kSamplesMax)});
+  std::vector<int64_t> samples(board->samples, board->samples + std::min<int>(board->count, kSamplesMax));
+  if (samples.empty()) {
+    std::cerr << "nothing was measured\n";
+    return 1;
+  }
+  if (json) {
+    PrintJson(std::move(samples));
+  } else {
+    Print("hand over", std::move(samples));
+  }
   return 0;
 }
 
@@ -232,22 +250,25 @@ int Herd(const std::vector<std::string>& endpoints, int waiters) {
 int main(int argc, char** argv) {
   CLI::App app("What waiting for a lock costs.", "keel-locks");
   app.require_subcommand(1);
-  std::string server;
+  std::string server, parent = std::filesystem::temp_directory_path();
   int processes = 2, rounds = 500, waiters = 1000, members = 3;
   CLI::App* handover = app.add_subcommand("handover", "time from one process's Unlock to the next one's Lock");
   handover->add_option("--processes", processes)->check(CLI::Range(2, 64));
   handover->add_option("--rounds", rounds, "of each process");
+  bool json = false;
+  handover->add_flag("--json", json, "print one line of JSON");
   CLI::App* herd = app.add_subcommand("herd", "many waiters for one lock");
   herd->add_option("--waiters", waiters)->check(CLI::Range(1, 5000));
   for (CLI::App* command : {handover, herd}) {
     command->add_option("server", server, "the server's program")->required();
     command->add_option("--members", members)->check(CLI::Range(1, 9));
+    command->add_option("--dir", parent, "where the servers keep their data");
   }
   CLI11_PARSE(app, argc, argv);
 
-  std::string dir = (std::filesystem::temp_directory_path() / "keel-locks-XXXXXX").string();
+  std::string dir = parent + "/keel-locks-XXXXXX";
   if (mkdtemp(dir.data()) == nullptr) {
-    std::cerr << "cannot make a temporary folder\n";
+    std::cerr << "cannot make a folder in " << parent << "\n";
     return 1;
   }
   int result = 1;
@@ -256,7 +277,7 @@ int main(int argc, char** argv) {
     absl::Status started = cluster.ok() ? cluster->StartAll() : cluster.status();
     if (started.ok()) {
       const std::vector<std::string> endpoints = absl::StrSplit(cluster->endpoints(), ',');
-      result = handover->parsed() ? keel::HandOver(endpoints, processes, rounds) : keel::Herd(endpoints, waiters);
+      result = handover->parsed() ? keel::HandOver(endpoints, processes, rounds, json) : keel::Herd(endpoints, waiters);
     } else {
       std::cerr << started << "\n";
     }

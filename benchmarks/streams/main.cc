@@ -2,10 +2,12 @@
 //
 //   keel-streams fanout build/release/tools/keeld/keeld etcd    # one writer, 10,000 watchers of one prefix
 //   keel-streams idle   build/release/tools/keeld/keeld etcd    # puts beside 100,000 watchers of other keys
+//   keel-streams renew  build/release/tools/keeld/keeld etcd    # renewals as fast as they are answered
 //   keel-streams leases build/release/tools/keeld/keeld etcd    # puts beside 100,000 leases that are renewed and
 //   expire
 //
-// A server is one member on loopback with its own defaults; any that takes etcd's flags will do.
+// A server is one member on loopback (fanout and renew: --members) with its own defaults; any that takes etcd's flags
+// will do.
 
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -13,12 +15,14 @@
 #include <CLI/CLI.hpp>
 #include <deque>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_split.h"
 #include "absl/synchronization/blocking_counter.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
@@ -36,6 +40,8 @@ namespace {
 struct Options {
   std::vector<std::string> servers;
   std::string dir;
+  int members = 1;
+  bool json = false;
   int connections = 10;
   int watchers = 0;  // 0: as many as the scenario is about.
   int puts = 100;
@@ -49,16 +55,17 @@ struct Options {
 
 class Server {
  public:
-  static absl::StatusOr<std::unique_ptr<Server>> Start(const std::string& program, const std::string& parent) {
+  static absl::StatusOr<std::unique_ptr<Server>> Start(const std::string& program, const std::string& parent,
+                                                       int members) {
     std::string dir = absl::StrCat(parent, "/keel-streams-XXXXXX");
     if (mkdtemp(dir.data()) == nullptr) return absl::InternalError(absl::StrCat("cannot make a folder in ", parent));
     auto server = std::make_unique<Server>();
     server->dir_ = dir;
     KEEL_ASSIGN_OR_RETURN(tools::LocalCluster cluster,
-                          tools::LocalCluster::Create({.keeld = program, .dir = dir, .members = 1}));
+                          tools::LocalCluster::Create({.keeld = program, .dir = dir, .members = members}));
     server->cluster_.emplace(std::move(cluster));
     KEEL_RETURN_IF_ERROR(server->cluster_->StartAll());
-    KEEL_ASSIGN_OR_RETURN(server->client_, Client::Create({.endpoints = {server->endpoint()}}));
+    KEEL_ASSIGN_OR_RETURN(server->client_, Client::Create({.endpoints = server->endpoints()}));
     return server->client_->kv().Get("ready", {}, {.timeout = absl::Seconds(30), .wait_for_ready = true}).status().ok()
                ? absl::StatusOr<std::unique_ptr<Server>>(std::move(server))
                : absl::UnavailableError(absl::StrCat(program, " does not start: ", server->cluster_->LogTails()));
@@ -70,8 +77,14 @@ class Server {
   }
 
   std::string endpoint() const { return cluster_->endpoint(0); }
+  std::vector<std::string> endpoints() const { return absl::StrSplit(cluster_->endpoints(), ','); }
   Client& client() { return *client_; }
-  ServerUsage usage() { return ReadServerUsage({cluster_->process(0).pid()}).value_or(ServerUsage{}); }
+  // Of all members.
+  ServerUsage usage() {
+    std::vector<pid_t> pids;
+    for (int i = 0; i < cluster_->size(); ++i) pids.push_back(cluster_->process(i).pid());
+    return ReadServerUsage(pids).value_or(ServerUsage{});
+  }
 
  private:
   std::string dir_;
@@ -123,46 +136,76 @@ class SteadyPuts {
   std::atomic<int> failed_{0};
 };
 
+// What every scenario for programs to read says: `units` events or renewals in `took`, for so much CPU of all members.
+nlohmann::ordered_json Json(const std::string& name, const Options& options, absl::Duration cpu, uint64_t units,
+                            absl::Duration took) {
+  return {{"server", name},
+          {"members", options.members},
+          {"connections", options.connections},
+          {"requests", units},
+          {"seconds", absl::ToDoubleSeconds(took)},
+          {"per_second", static_cast<double>(units) / absl::ToDoubleSeconds(took)},
+          {"server_cpu_us_per_op", absl::ToDoubleMicroseconds(cpu) / static_cast<double>(units)}};
+}
+
+void AddLatency(const Histogram& took, nlohmann::ordered_json* json) {
+  (*json)["p50_us"] = absl::ToDoubleMicroseconds(took.Quantile(0.5));
+  (*json)["p99_us"] = absl::ToDoubleMicroseconds(took.Quantile(0.99));
+  (*json)["p999_us"] = absl::ToDoubleMicroseconds(took.Quantile(0.999));
+}
+
 // One writer and many watchers of one prefix: how many events a second reach them.
 absl::Status Fanout(const Options& options, const std::string& name, Server& server) {
   const int count = options.watchers > 0 ? options.watchers : 10000;
   KEEL_ASSIGN_OR_RETURN(
       const std::unique_ptr<Watchers> watchers,
-      Watchers::Open(server.endpoint(), options.connections, count, [](int, etcdserverpb::WatchCreateRequest* create) {
+      Watchers::Open(server.endpoints(), options.connections, count, [](int, etcdserverpb::WatchCreateRequest* create) {
         create->set_key("f/");
         create->set_range_end("f0");
       }));
+  Histogram to_the_last;
   const ServerUsage before = server.usage();
   const absl::Duration own_before = OwnCpu();
   const uint64_t responses_before = watchers->responses();
   const absl::Time begin = absl::Now();
   for (int i = 0; i < options.puts; ++i) {
+    const absl::Time sent = absl::Now();
     KEEL_RETURN_IF_ERROR(server.client().kv().Put(absl::StrCat("f/", i), std::string(256, 'v')).status());
     const uint64_t due = static_cast<uint64_t>(i + 1) * static_cast<uint64_t>(count);
     while (options.in_step && watchers->events() < due) {
       if (absl::Now() - begin > absl::Minutes(2)) return absl::DeadlineExceededError("not every event comes");
       absl::SleepFor(absl::Microseconds(50));
     }
+    if (options.in_step) to_the_last.Add(absl::Now() - sent);
   }
   const absl::Time written = absl::Now();
   const uint64_t wanted = static_cast<uint64_t>(options.puts) * static_cast<uint64_t>(count);
   int64_t rss = 0;
   while (watchers->events() < wanted) {
     if (absl::Now() - begin > absl::Minutes(2)) return absl::DeadlineExceededError("not every event comes");
-    rss = std::max(rss, server.usage().rss_bytes);
+    rss = std::max(rss, server.usage().rss_bytes_largest);
     absl::SleepFor(absl::Milliseconds(5));
   }
   const absl::Duration took = absl::Now() - begin;
   const ServerUsage after = server.usage();
-  rss = std::max(rss, after.rss_bytes);
+  rss = std::max(rss, after.rss_bytes_largest);
+  if (options.json) {
+    nlohmann::ordered_json json = Json(name, options, after.cpu - before.cpu, wanted, took);
+    json["watchers"] = count;
+    json["server_rss_bytes_largest"] = rss;
+    if (options.in_step) AddLatency(to_the_last, &json);
+    absl::PrintF("%s\n", json.dump());
+    return absl::OkStatus();
+  }
   absl::PrintF(
       "%-12s %d watchers of one prefix on %d connections: %.0f events/s (%d puts in %s, %d events in %s), %.2f us of "
-      "CPU per event (and %.2f here), %.2f events per response, %.0f MiB\n",
+      "CPU per event (and %.2f here), %.2f events per response, %.0f MiB%s\n",
       name, count, options.connections, static_cast<double>(wanted) / absl::ToDoubleSeconds(took), options.puts,
       Millis(written - begin), wanted, Millis(took),
       absl::ToDoubleMicroseconds(after.cpu - before.cpu) / static_cast<double>(wanted),
       absl::ToDoubleMicroseconds(OwnCpu() - own_before) / static_cast<double>(wanted),
-      static_cast<double>(wanted) / static_cast<double>(watchers->responses() - responses_before), Mebibytes(rss));
+      static_cast<double>(wanted) / static_cast<double>(watchers->responses() - responses_before), Mebibytes(rss),
+      options.in_step ? absl::StrCat(", p50 ", Millis(to_the_last.Quantile(0.5)), " to the last watcher") : "");
   return absl::OkStatus();
 }
 
@@ -187,7 +230,7 @@ absl::Status Idle(const Options& options, const std::string& name, Server& serve
       const absl::Time begin = absl::Now();
       std::unique_ptr<Watchers> watchers;
       if (with) {
-        KEEL_ASSIGN_OR_RETURN(watchers, Watchers::Open(server.endpoint(), options.connections, count,
+        KEEL_ASSIGN_OR_RETURN(watchers, Watchers::Open(server.endpoints(), options.connections, count,
                                                        [](int i, etcdserverpb::WatchCreateRequest* create) {
                                                          create->set_key(absl::StrCat("other/", i));
                                                        }));
@@ -253,6 +296,33 @@ absl::Status Grant(Client& client, int64_t first, int count, absl::Duration ttl,
   return failed == 0 ? absl::OkStatus() : absl::InternalError(absl::StrCat(failed.load(), " grants failed"));
 }
 
+// How many renewals a second are answered to clients that wait for nothing else.
+absl::Status Renew(const Options& options, const std::string& name, Server& server) {
+  KEEL_RETURN_IF_ERROR(Grant(server.client(), 1, options.leases, absl::Hours(1), /*with_keys=*/false));
+  Histogram took;
+  const ServerUsage before = server.usage();
+  KEEL_ASSIGN_OR_RETURN(const RenewalLoopResult result,
+                        RenewInALoop(server.endpoints(), options.connections, options.leases, options.phase, &took));
+  const ServerUsage after = server.usage();
+  if (result.lost > 0) return absl::InternalError(absl::StrCat(result.lost, " renewals of lost leases"));
+  if (result.answered == 0) return absl::DeadlineExceededError("no renewal was answered");
+  const absl::Duration cpu = after.cpu - before.cpu;
+  if (options.json) {
+    nlohmann::ordered_json json = Json(name, options, cpu, result.answered, result.elapsed);
+    json["leases"] = options.leases;
+    json["server_rss_bytes_largest"] = after.rss_bytes_largest;
+    AddLatency(took, &json);
+    absl::PrintF("%s\n", json.dump());
+    return absl::OkStatus();
+  }
+  absl::PrintF("%-12s %d leases on %d connections: %.0f renewals/s, p50 %s, p99 %s, %.2f us of CPU each; %.0f MiB\n",
+               name, options.leases, options.connections,
+               static_cast<double>(result.answered) / absl::ToDoubleSeconds(result.elapsed), Millis(took.Quantile(0.5)),
+               Millis(took.Quantile(0.99)), absl::ToDoubleMicroseconds(cpu) / static_cast<double>(result.answered),
+               Mebibytes(after.rss_bytes_largest));
+  return absl::OkStatus();
+}
+
 // How much puts suffer from leases that are renewed, and from many that expire at once.
 absl::Status Leases(const Options& options, const std::string& name, Server& server) {
   const auto report = [&](const char* phase, const SteadyPuts& puts, const std::string& more) {
@@ -315,6 +385,7 @@ int Main(int argc, char** argv) {
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   Options options;
   options.dir = std::filesystem::temp_directory_path().string();
+  std::string duration = "5s";
   CLI::App app("Says what many watchers and many leases cost a server.");
   app.set_version_flag("--version", std::string("keel-streams ") + kVersion);
   app.require_subcommand(1);
@@ -331,21 +402,37 @@ int Main(int argc, char** argv) {
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   app.add_flag("--in-step", options.in_step, "fanout: the writer waits until everybody has heard of a put");
-  app.add_option("--leases", options.leases, "live leases")->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--leases", options.leases, "live leases; renew: each has one renewal under way")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--members", options.members, "fanout and renew: of the cluster; clients are spread over them")
+      ->check(CLI::Range(1, 9))
+      ->capture_default_str();
+  app.add_option("--duration", duration, "renew: how long; leases: of each phase")->capture_default_str();
+  app.add_flag("--json", options.json, "fanout and renew: print one line of JSON");
   app.add_option("--renewals", options.renewals, "renewals a second")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   app.add_option("--expiring", options.expiring, "leases of the storm")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  for (const char* scenario : {"fanout", "idle", "leases"}) {
+  for (const char* scenario : {"fanout", "idle", "renew", "leases"}) {
     app.add_subcommand(scenario)->add_option("servers", options.servers, "programs")->required();
   }
   CLI11_PARSE(app, argc, argv);
   const std::string scenario = app.get_subcommands().at(0)->get_name();
-  const auto run = scenario == "fanout" ? Fanout : scenario == "idle" ? Idle : Leases;
+  const bool measures_a_cluster = scenario == "fanout" || scenario == "renew";
+  if (!measures_a_cluster && (options.json || options.members != 1)) {
+    absl::FPrintF(stderr, "keel-streams: %s has neither --json nor --members\n", scenario);
+    return 2;
+  }
+  if (!absl::ParseDuration(duration, &options.phase) || options.phase <= absl::ZeroDuration()) {
+    absl::FPrintF(stderr, "keel-streams: --duration %s is not a duration like 10s\n", duration);
+    return 2;
+  }
+  const auto run = scenario == "fanout" ? Fanout : scenario == "idle" ? Idle : scenario == "renew" ? Renew : Leases;
   for (const std::string& program : options.servers) {
-    auto server = Server::Start(program, options.dir);
+    auto server = Server::Start(program, options.dir, options.members);
     const absl::Status status =
         server.ok() ? run(options, std::filesystem::path(program).filename(), **server) : server.status();
     if (!status.ok()) {

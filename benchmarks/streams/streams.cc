@@ -17,6 +17,7 @@ namespace {
 
 constexpr absl::Duration kStopCheck = absl::Milliseconds(50);
 constexpr int kRenewalsAtOnce = 100;
+constexpr std::string_view kKeepAlive = "/etcdserverpb.Lease/LeaseKeepAlive";
 
 // Takes a number off the front.
 std::optional<uint64_t> TakeVarint(std::string_view* bytes) {
@@ -87,11 +88,13 @@ bool ExchangeAll(const std::vector<std::unique_ptr<RawStream>>& streams, absl::D
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Watchers>> Watchers::Open(
-    const std::string& endpoint, int connections, int count,
+    const std::vector<std::string>& endpoints, int connections, int count,
     const std::function<void(int, etcdserverpb::WatchCreateRequest*)>& request) {
   auto watchers = std::make_unique<Watchers>();
   for (int c = 0; c < connections; ++c) {
-    KEEL_ASSIGN_OR_RETURN(std::unique_ptr<RawStream> stream, RawStream::Open(endpoint, "/etcdserverpb.Watch/Watch"));
+    KEEL_ASSIGN_OR_RETURN(
+        std::unique_ptr<RawStream> stream,
+        RawStream::Open(endpoints[static_cast<size_t>(c) % endpoints.size()], "/etcdserverpb.Watch/Watch"));
     for (int i = c; i < count; i += connections) {
       etcdserverpb::WatchRequest create;
       request(i, create.mutable_create_request());
@@ -131,12 +134,49 @@ void Watchers::Run() {
   }
 }
 
+absl::StatusOr<RenewalLoopResult> RenewInALoop(const std::vector<std::string>& endpoints, int connections, int leases,
+                                               absl::Duration duration, Histogram* took) {
+  std::vector<std::unique_ptr<RawStream>> streams;
+  for (int c = 0; c < connections; ++c) {
+    KEEL_ASSIGN_OR_RETURN(std::unique_ptr<RawStream> stream,
+                          RawStream::Open(endpoints[static_cast<size_t>(c) % endpoints.size()], kKeepAlive));
+    streams.push_back(std::move(stream));
+  }
+  std::vector<absl::Time> sent(static_cast<size_t>(leases));
+  const auto renew = [&](size_t lease) {
+    etcdserverpb::LeaseKeepAliveRequest request;
+    request.set_id(static_cast<int64_t>(lease) + 1);
+    sent[lease] = absl::Now();
+    streams[lease % streams.size()]->Queue(request.SerializeAsString());
+  };
+  RenewalLoopResult result;
+  const auto receive = [&](std::string_view message) {
+    etcdserverpb::LeaseKeepAliveResponse response;
+    if (!response.ParseFromArray(message.data(), static_cast<int>(message.size())) || response.id() < 1 ||
+        response.id() > leases) {
+      return absl::DataLossError("a renewal's answer that is none");
+    }
+    const auto lease = static_cast<size_t>(response.id() - 1);
+    took->Add(absl::Now() - sent[lease]);
+    ++result.answered;
+    if (response.ttl() <= 0) ++result.lost;
+    renew(lease);
+    return absl::OkStatus();
+  };
+  const absl::Time begin = absl::Now();
+  for (size_t lease = 0; lease < sent.size(); ++lease) renew(lease);
+  while (absl::Now() < begin + duration) {
+    if (!ExchangeAll(streams, kStopCheck, receive)) return absl::UnavailableError("a stream of renewals has ended");
+  }
+  result.elapsed = absl::Now() - begin;
+  return result;
+}
+
 absl::StatusOr<std::unique_ptr<Renewals>> Renewals::Start(const std::string& endpoint, int connections, int leases,
                                                           int per_second) {
   auto renewals = std::make_unique<Renewals>();
   for (int c = 0; c < connections; ++c) {
-    KEEL_ASSIGN_OR_RETURN(std::unique_ptr<RawStream> stream,
-                          RawStream::Open(endpoint, "/etcdserverpb.Lease/LeaseKeepAlive"));
+    KEEL_ASSIGN_OR_RETURN(std::unique_ptr<RawStream> stream, RawStream::Open(endpoint, kKeepAlive));
     renewals->streams_.push_back(std::move(stream));
   }
   renewals->thread_ =

@@ -13,17 +13,19 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "benchmarks/keel_bench/histogram.h"
 #include "benchmarks/streams/raw_stream.h"
 #include "proto/etcdserver_watch.pb.h"
 
 namespace keel::bench {
 
-// `count` watchers on `connections` streams, each on a connection of its own, all read by one thread. Thread-safe.
+// `count` watchers on `connections` streams, each on a connection of its own, to the endpoints in turn; all read by one
+// thread. Thread-safe.
 class Watchers {
  public:
   // Returns when all are confirmed, at the latest after a minute. `request` fills the one with this number.
   static absl::StatusOr<std::unique_ptr<Watchers>> Open(
-      const std::string& endpoint, int connections, int count,
+      const std::vector<std::string>& endpoints, int connections, int count,
       const std::function<void(int, etcdserverpb::WatchCreateRequest*)>& request);
   ~Watchers();
 
@@ -62,5 +64,16 @@ class Renewals {
   std::atomic<bool> stop_{false};
   std::thread thread_;
 };
+
+struct RenewalLoopResult {
+  uint64_t answered = 0;
+  uint64_t lost = 0;  // Answers that say the lease is gone.
+  absl::Duration elapsed = absl::ZeroDuration();
+};
+
+// Renews the leases 1 to `leases`, each again as soon as its last renewal is answered, for `duration`; on so many
+// connections, to the endpoints in turn. `took` gets the time of each. Blocks.
+absl::StatusOr<RenewalLoopResult> RenewInALoop(const std::vector<std::string>& endpoints, int connections, int leases,
+                                               absl::Duration duration, Histogram* took);
 
 }  // namespace keel::bench
