@@ -26,7 +26,7 @@ struct CoreOptions {
   size_t inflight_messages_max = 512;       // Unacknowledged AppendRequests to one follower.
   size_t inflight_bytes_max = 16 << 20;     // Their bytes.
   size_t uncommitted_bytes_max = 64 << 20;  // Leader: proposals beyond this are refused.
-  size_t cached_log_bytes_max = 16 << 20;   // Entries kept in memory once they are durable and handed to apply.
+  size_t cached_log_bytes_max = 4 << 20;    // Entries kept in memory once they are durable and handed to apply.
 
   // kInvalidArgument names the option.
   absl::Status Validate() const;

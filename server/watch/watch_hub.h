@@ -52,7 +52,7 @@ class WatchStream {
 class WatchHub {
  public:
   struct Options {
-    size_t ring_bytes_max = 32u << 20;          // Recent revisions kept in memory for all watchers together.
+    size_t ring_bytes_max = 4u << 20;           // Recent revisions kept in memory for all watchers together.
     size_t stream_buffer_bytes_max = 4u << 20;  // Undelivered events of one stream before its watchers lag.
     size_t stream_backlog_bytes = 64u << 10;    // With more undelivered, a watcher's revisions travel together.
     size_t fragment_bytes = 2u << 20;           // Responses at least this large are split when the watcher allows it.
