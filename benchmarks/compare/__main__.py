@@ -36,6 +36,9 @@ def _arguments():
     parser.add_argument("--list", action="store_true", help="name the scenarios and end")
     parser.add_argument("--rounds", type=int, default=None, help="of each scenario and system; 5, quick: 1")
     parser.add_argument("--duration", type=float, default=None, help="of a round under load, seconds; 4, quick: 1.5")
+    parser.add_argument("--keys", type=int, default=None,
+                        help="that every cluster holds; 100000, quick: 10000. Memory is taken after three times as many "
+                             "puts")
     parser.add_argument("--etcd", metavar="PATH", action="append", default=[],
                         help="an etcd beside those in PATH; again for more")
     parser.add_argument("--no-etcd", action="store_true", help="measure Keel alone")
@@ -190,13 +193,13 @@ def main():
         systems.append(System(f"Keel {_version(programs['keeld'])}", programs["keeld"]))
         rounds = args.rounds or (1 if args.quick else 5)
         duration = args.duration or (1.5 if args.quick else 4)
+        keys = args.keys or (10000 if args.quick else 100000)
         folder = tempfile.mkdtemp(prefix="keel-bench-", dir=args.data)
         try:
             recorder = Recorder(os.path.join(out, "runs.jsonl"))
-            recorder.add("conditions", rounds=rounds, duration=duration, **conditions.of(ROOT, folder, systems))
+            recorder.add("conditions", rounds=rounds, duration=duration, keys=keys, **conditions.of(ROOT, folder, systems))
             begin = time.monotonic()
-            bench = Bench(programs, folder, keys=10000 if args.quick else 100000, duration=duration,
-                          memory_puts=20000 if args.quick else 200000)
+            bench = Bench(programs, folder, keys=keys, duration=duration)
             _measure(bench, wanted, systems, rounds, recorder)
             print(f"measured in {(time.monotonic() - begin) / 60:.1f} minutes")
         except Failed as error:

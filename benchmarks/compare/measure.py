@@ -28,12 +28,11 @@ def _own_children_seconds():
 class Bench:
     """What all measurements share."""
 
-    def __init__(self, programs, folder, keys, duration, memory_puts):
+    def __init__(self, programs, folder, keys, duration):
         self.programs = programs  # Paths by name.
         self.folder = folder  # For the members' data.
         self.keys = keys
         self.duration = duration  # Seconds.
-        self.memory_puts = memory_puts
 
     def _keel_bench(self, cluster, arguments):
         command = [self.programs["keel-bench"], *arguments, "--json", "--endpoints", ",".join(cluster.endpoints),
@@ -92,7 +91,7 @@ class Bench:
         """Of members that were started for it and have all done the same."""
         cluster = self.start(system)
         try:
-            result = self._keel_bench(cluster, ["put", "--total", str(self.memory_puts), "--clients",
+            result = self._keel_bench(cluster, ["put", "--total", str(2 * self.keys), "--clients",
                                                 str(scenario.clients)])
             sizes = [processes.memory(pid) for pid in cluster.pids]
             for name, figure in (("mean", "resident"), ("own", "own"), ("files", "files")):

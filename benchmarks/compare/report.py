@@ -70,8 +70,8 @@ def _conditions(figures):
     c = figures.conditions
     rounds = "one round" if c["rounds"] == 1 else f"{c['rounds']} alternating rounds"
     text = (f"Medians of {rounds} of {c['duration']:g} s on {c['date'][:10]}: {' and '.join(c['systems'])} "
-            f"(commit {c['commit']}), three members each on loopback, their own defaults and fsync on, 16-byte keys and "
-            f"256-byte values, 6 connections spread over the members. {c['cores']} cores ({c['cpu']}), which members "
+            f"(commit {c['commit']}), three members each on loopback, their own defaults and fsync on, {c['keys']:,} keys of 16 "
+            f"bytes with values of 256, 6 connections spread over the members. {c['cores']} cores ({c['cpu']}), which members "
             f"and load share, {c['memory_gib']} GiB, kernel {c['kernel']}, {c['filesystem']} on which a synced write of "
             f"4 KiB takes {c['sync_ms']:g} ms, gRPC {c['grpc']}.")
     if figures.others_share() >= 0.05:
