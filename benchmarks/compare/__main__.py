@@ -210,11 +210,13 @@ def main():
         runs = recorder.runs
 
     figures = report.Figures(runs, scenarios)
-    for name, text in (("summary.md", report.summary(figures)), ("report.md", report.full(figures))):
+    for name in os.listdir(out):
+        if name.endswith(".svg"):
+            os.unlink(os.path.join(out, name))  # Of an earlier run, which may have had more to show.
+    pictures = [] if args.no_plots else plots.draw(figures, out)
+    for name, text in (("summary.md", report.summary(figures)), ("report.md", report.full(figures, pictures))):
         with open(os.path.join(out, name), "w") as file:
             file.write(text)
-    if not args.no_plots:
-        plots.draw(figures, out)
     print(report.summary(figures))
     print(f"tables and plots are in {os.path.relpath(out)}")
     errors = sum(run.get("errors", 0) for run in runs)

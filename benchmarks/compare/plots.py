@@ -177,6 +177,7 @@ def _leader(figures, folder):
 
 
 def draw(figures, folder):
+    """Returns the names of the files."""
     if figures.of_kind("load"):
         _throughput(figures, folder)
         _latency(figures, folder)
@@ -184,3 +185,5 @@ def draw(figures, folder):
     if figures.of_kind("memory"):
         _memory(figures, folder)
     _leader(figures, folder)
+    return [name for name in ("throughput.svg", "latency.svg", "cpu.svg", "memory.svg", "leader-cpu.svg")
+            if os.path.exists(os.path.join(folder, name))]

@@ -70,8 +70,8 @@ def _conditions(figures):
     c = figures.conditions
     rounds = "one round" if c["rounds"] == 1 else f"{c['rounds']} alternating rounds"
     text = (f"Medians of {rounds} of {c['duration']:g} s on {c['date'][:10]}: {' and '.join(c['systems'])} "
-            f"(commit {c['commit']}), three members each on loopback, their own defaults and fsync on, {c['keys']:,} keys of 16 "
-            f"bytes with values of 256, 6 connections spread over the members. {c['cores']} cores ({c['cpu']}), which members "
+            f"(commit {c['commit']}), three members each on loopback, their own defaults and fsync on, {c['keys']:,} keys "
+            f"of 16 bytes with values of 256, 6 connections spread over the members. {c['cores']} cores ({c['cpu']}), which members "
             f"and load share, {c['memory_gib']} GiB, kernel {c['kernel']}, {c['filesystem']} on which a synced write of "
             f"4 KiB takes {c['sync_ms']:g} ms, gRPC {c['grpc']}.")
     if figures.others_share() >= 0.05:
@@ -194,12 +194,14 @@ def _sync_rows(figures):
             yield [scenario.title, system, _number(each)]
 
 
-def full(figures):
+def full(figures, pictures):
+    """`pictures`: names of files beside it."""
     parts = ["# Keel beside etcd\n", "Written by `scripts/bench`; [benchmarks/README.md](../README.md) says what each "
              "line means and how it is measured.\n", _conditions(figures)]
     bars = _bars(figures)
     if bars:
         parts += ["## What is wanted, and what there is\n", _table(["", "beside", "wanted", "measured", ""], bars, names=2)]
+    parts += [f"![{name.partition('.')[0]}]({name})\n" for name in pictures]
     parts += ["## Everything\n", _table(
         ["", "", "per second (lowest to highest round)", "p50, ms", "p99, ms", "p99.9, ms", "server CPU, µs each",
          "largest member, MiB", "errors"], list(_all_rows(figures)), names=2)]

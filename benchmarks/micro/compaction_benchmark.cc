@@ -16,6 +16,7 @@
 #include "base/check.h"
 #include "base/random.h"
 #include "benchmark/benchmark.h"
+#include "benchmarks/micro/scale.h"
 #include "storage/state/apply_batch.h"
 #include "storage/state/state_store.h"
 
@@ -24,10 +25,10 @@ namespace {
 
 using SteadyClock = std::chrono::steady_clock;
 
-constexpr int64_t kKeys = 100000;
+const int64_t kKeys = bench::Scaled(100000, 1000);
 constexpr int kVersions = 5;  // Of each key before the measurement; all but the last are to be removed.
 constexpr int kPutsPerBatch = 8;
-constexpr int kBatches = 4000;
+const int64_t kBatches = bench::Scaled(4000, 100);
 constexpr auto kPace = std::chrono::microseconds(500);
 constexpr int64_t kRevisionsPerStep = 1000;  // --compaction-batch-limit
 constexpr auto kStepPause = std::chrono::milliseconds(10);
@@ -56,7 +57,7 @@ class Store {
     std::string value(256, ' ');
     for (int i = 0; i < count; ++i) {
       for (char& c : value) c = static_cast<char>('a' + random_.Below(26));
-      const int64_t key = first < 0 ? static_cast<int64_t>(random_.Below(kKeys)) : first + i;
+      const int64_t key = first < 0 ? static_cast<int64_t>(random_.Below(static_cast<uint64_t>(kKeys))) : first + i;
       request.set_key(absl::StrFormat("/registry/pods/pod-%012d", key));
       request.set_value(value);
       batch.BeginEntry({.index = ++index_, .term = 1});
@@ -103,7 +104,7 @@ void PutLatency(benchmark::State& state) {
       });
     }
     auto next = SteadyClock::now();
-    for (int i = 0; i < kBatches; ++i) {
+    for (int64_t i = 0; i < kBatches; ++i) {
       std::this_thread::sleep_until(next);
       next += kPace;
       const auto start = SteadyClock::now();

@@ -12,13 +12,14 @@
 #include "base/check.h"
 #include "base/random.h"
 #include "benchmark/benchmark.h"
+#include "benchmarks/micro/scale.h"
 #include "storage/state/apply_batch.h"
 #include "storage/state/state_store.h"
 
 namespace keel::storage {
 namespace {
 
-constexpr int kKeys = 1000000;
+const int64_t kKeys = bench::Scaled(1000000, 10000);
 constexpr int kBatch = 64;
 
 std::string KeyOf(uint64_t i) { return absl::StrFormat("/registry/pods/ns%03d/pod-%07d", i % 1000, i); }
@@ -59,10 +60,10 @@ class Keyspace {
     KEEL_CHECK_OK(store);
     store_ = *std::move(store);
     Random random(1);
-    for (uint64_t i = 0; i < kKeys; i += kBatch) {
+    for (uint64_t i = 0; i < static_cast<uint64_t>(kKeys); i += kBatch) {
       std::vector<etcdserverpb::PutRequest> requests(kBatch);
       for (uint64_t j = 0; j < kBatch; ++j) {
-        requests[j].set_key(KeyOf((i + j) * 7919 % kKeys));
+        requests[j].set_key(KeyOf((i + j) * 7919 % static_cast<uint64_t>(kKeys)));
         requests[j].set_value(RandomValue(&random));
       }
       Put(requests);

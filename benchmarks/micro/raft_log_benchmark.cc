@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "benchmarks/micro/scale.h"
 #include "storage/log/raft_log.h"
 
 namespace keel::storage {
@@ -102,7 +103,7 @@ void BM_Open(benchmark::State& state) {
     KEEL_CHECK_OK(log.status());
   }
 }
-BENCHMARK(BM_Open)->Arg(1000)->Arg(100000)->UseRealTime()->Unit(benchmark::kMillisecond);
+BENCHMARK(BM_Open)->Arg(1000)->Arg(bench::Scaled(100000, 2000))->UseRealTime()->Unit(benchmark::kMillisecond);
 
 }  // namespace
 }  // namespace keel::storage
