@@ -72,6 +72,13 @@ std::vector<KnownDifference> Table() {
                     d.field.path == "message" && d.field.keel == "(none)";
            },
        .shown_by = "watch_progress"},
+      {.name = "watch-backlog",
+       .reason =
+           "live, both send a watcher one response for each revision. When its stream is not read, its revisions "
+           "come many in a response, each whole, as when it catches up from history, and the header says the last "
+           "one. etcd begins with that when 1024 responses of the stream wait, Keel when 64 KiB do",
+       .explains = [](const Divergence&) { return false; },
+       .not_shown = "the test reads its streams at once"},
       {.name = "not-a-message",
        .reason = "bytes that are no protobuf message are refused by the gRPC library, before Keel sees them: with "
                  "Unimplemented and no text, where etcd's library says Internal and what it stumbled over. Those of a "
