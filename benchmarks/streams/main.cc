@@ -32,6 +32,8 @@
 #include "benchmarks/keel_bench/server_usage.h"
 #include "benchmarks/streams/streams.h"
 #include "keel/client.h"
+#include "tools/keelctl/http_get.h"
+#include "tools/keelctl/metrics_page.h"
 #include "tools/local_cluster/local_cluster.h"
 
 namespace keel::bench {
@@ -79,6 +81,11 @@ class Server {
   std::string endpoint() const { return cluster_->endpoint(0); }
   std::vector<std::string> endpoints() const { return absl::StrSplit(cluster_->endpoints(), ','); }
   Client& client() { return *client_; }
+  absl::StatusOr<ctl::MetricsPage> metrics() const {
+    KEEL_ASSIGN_OR_RETURN(const ctl::HttpPage page,
+                          ctl::HttpGet(endpoints().front(), "/metrics", std::nullopt, absl::Seconds(10)));
+    return ctl::MetricsPage::Parse(page.body);
+  }
   // Of all members.
   ServerUsage usage() {
     std::vector<pid_t> pids;
@@ -101,6 +108,34 @@ absl::Duration OwnCpu() {
 
 double Mebibytes(int64_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
 std::string Millis(absl::Duration d) { return absl::StrFormat("%.2f ms", absl::ToDoubleMilliseconds(d)); }
+
+// How late the machine wakes a thread that sleeps a millisecond at a time: what puts are late by as much is not the
+// server's doing.
+class Hiccups {
+ public:
+  Hiccups() : thread_([this] { Run(); }) {}
+  ~Hiccups() {
+    stop_.store(true, std::memory_order_relaxed);
+    thread_.join();
+  }
+  // The longest since the last call.
+  absl::Duration TakeLongest() { return absl::Nanoseconds(longest_ns_.exchange(0)); }
+
+ private:
+  void Run() {
+    constexpr absl::Duration kNap = absl::Milliseconds(1);
+    while (!stop_.load(std::memory_order_relaxed)) {
+      const absl::Time begin = absl::Now();
+      absl::SleepFor(kNap);
+      const int64_t late = absl::ToInt64Nanoseconds(absl::Now() - begin - kNap);
+      if (late > longest_ns_.load()) longest_ns_.store(late);
+    }
+  }
+
+  std::atomic<int64_t> longest_ns_{0};
+  std::atomic<bool> stop_{false};
+  std::thread thread_;
+};
 
 // Puts at a steady rate, each on time whatever became of the one before; how long each took from when it was due.
 class SteadyPuts {
@@ -325,18 +360,35 @@ absl::Status Renew(const Options& options, const std::string& name, Server& serv
 
 // How much puts suffer from leases that are renewed, and from many that expire at once.
 absl::Status Leases(const Options& options, const std::string& name, Server& server) {
-  const auto report = [&](const char* phase, const SteadyPuts& puts, const std::string& more) {
-    absl::PrintF("%-12s %-32s p50 %s, p99 %s, p99.9 %s; %.0f MiB%s\n", name, phase, Millis(puts.took().Quantile(0.5)),
-                 Millis(puts.took().Quantile(0.99)), Millis(puts.took().Quantile(0.999)),
-                 Mebibytes(server.usage().rss_bytes), more);
+  // With what the disk did meanwhile, which decides about the slowest of them: a put waits for the sync of the log.
+  std::optional<ctl::MetricsPage> before_phase;
+  Hiccups hiccups;
+  const auto begin_phase = [&]() -> absl::Status {
+    hiccups.TakeLongest();
+    KEEL_ASSIGN_OR_RETURN(before_phase, server.metrics());
+    return absl::OkStatus();
+  };
+  const auto report = [&](const char* phase, const SteadyPuts& puts, const std::string& more) -> absl::Status {
+    KEEL_ASSIGN_OR_RETURN(const ctl::MetricsPage now, server.metrics());
+    const absl::Duration hiccup = hiccups.TakeLongest();
+    const ctl::HistogramDelta syncs(now, &*before_phase, "etcd_disk_wal_fsync_duration_seconds");
+    const ctl::HistogramDelta commits(now, &*before_phase, "etcd_disk_backend_commit_duration_seconds");
+    absl::PrintF(
+        "%-12s %-32s p50 %s, p99 %s, p99.9 %s; %.0f syncs of the log, p99 %.1f ms, p99.9 %.1f ms; commits p99.9 "
+        "%.1f ms; machine %s; %.0f MiB%s\n",
+        name, phase, Millis(puts.took().Quantile(0.5)), Millis(puts.took().Quantile(0.99)),
+        Millis(puts.took().Quantile(0.999)), syncs.count(), syncs.Quantile(0.99) * 1000, syncs.Quantile(0.999) * 1000,
+        commits.Quantile(0.999) * 1000, Millis(hiccup), Mebibytes(server.usage().rss_bytes_largest), more);
+    return absl::OkStatus();
   };
   {
     SteadyPuts warm(&server.client(), options.put_rate);
     KEEL_RETURN_IF_ERROR(warm.Run(absl::Seconds(1)));
   }
+  KEEL_RETURN_IF_ERROR(begin_phase());
   SteadyPuts alone(&server.client(), options.put_rate);
   KEEL_RETURN_IF_ERROR(alone.Run(options.phase));
-  report("puts alone:", alone, "");
+  KEEL_RETURN_IF_ERROR(report("puts alone:", alone, ""));
 
   const absl::Time granting = absl::Now();
   KEEL_RETURN_IF_ERROR(Grant(server.client(), 1, options.leases, absl::Hours(1), /*with_keys=*/false));
@@ -344,22 +396,23 @@ absl::Status Leases(const Options& options, const std::string& name, Server& ser
   KEEL_ASSIGN_OR_RETURN(const std::unique_ptr<Renewals> renewals,
                         Renewals::Start(server.endpoint(), /*connections=*/4, options.leases, options.renewals));
   absl::SleepFor(absl::Milliseconds(100));
+  KEEL_RETURN_IF_ERROR(begin_phase());
   const uint64_t before = renewals->answered();
   const absl::Time begin = absl::Now();
   SteadyPuts renewing(&server.client(), options.put_rate);
-  absl::Status status = renewing.Run(options.phase);
+  KEEL_RETURN_IF_ERROR(renewing.Run(options.phase));
   const double rate = static_cast<double>(renewals->answered() - before) / absl::ToDoubleSeconds(absl::Now() - begin);
-  report("beside renewals:", renewing,
-         absl::StrFormat("; %d leases granted in %s, %.0f renewals/s answered", options.leases, Millis(granted), rate));
+  KEEL_RETURN_IF_ERROR(report(
+      "beside renewals:", renewing,
+      absl::StrFormat("; %d leases granted in %s, %.0f renewals/s answered", options.leases, Millis(granted), rate)));
 
   // All of them within a second of each other, a few seconds from now.
   const absl::Time storm = absl::Now();
   constexpr absl::Duration kTtl = absl::Seconds(5);
-  if (status.ok()) {
-    status = Grant(server.client(), int64_t{1} << 40, options.expiring, kTtl, /*with_keys=*/true);
-  }
+  KEEL_RETURN_IF_ERROR(Grant(server.client(), int64_t{1} << 40, options.expiring, kTtl, /*with_keys=*/true));
   const absl::Duration sown = absl::Now() - storm;
   absl::SleepFor(storm + kTtl - absl::Milliseconds(500) - absl::Now());
+  KEEL_RETURN_IF_ERROR(begin_phase());
   SteadyPuts suffering(&server.client(), options.put_rate);
   absl::Duration gone = absl::InfiniteDuration();
   std::thread counter([&] {
@@ -372,13 +425,14 @@ absl::Status Leases(const Options& options, const std::string& name, Server& ser
       absl::SleepFor(absl::Milliseconds(50));
     }
   });
-  if (status.ok()) status = suffering.Run(sown + absl::Seconds(2));
+  const absl::Status status = suffering.Run(sown + absl::Seconds(2));
   counter.join();
-  report("beside renewals and an expiry storm:", suffering,
-         absl::StrFormat(
-             "; %d leases with keys granted in %s, the last was gone %s after its time, %d renewals of lost leases",
-             options.expiring, Millis(sown), Millis(gone), renewals->lost()));
-  return status;
+  KEEL_RETURN_IF_ERROR(status);
+  return report(
+      "beside renewals and an expiry storm:", suffering,
+      absl::StrFormat(
+          "; %d leases with keys granted in %s, the last was gone %s after its time, %d renewals of lost leases",
+          options.expiring, Millis(sown), Millis(gone), renewals->lost()));
 }
 
 int Main(int argc, char** argv) {
