@@ -129,7 +129,12 @@ class MemberChangerImpl final : public MemberChanger {
         }
       }
       if (task.has_value()) {
-        task->done(leads ? Lead(task->request, task->call.client_deadline) : Route(task->request, task->call));
+        absl::StatusOr<ChangeResponse> answer =
+            leads ? Lead(task->request, task->call.client_deadline) : Route(task->request, task->call);
+        if (leads && task->request.has_promote() && options_.promoted && !IsNotLeader(answer.status())) {
+          options_.promoted(answer.status());
+        }
+        task->done(std::move(answer));
       } else {
         GiveVotes();
       }

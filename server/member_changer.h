@@ -5,6 +5,7 @@
 // A new voter first gets the log without a vote, and its vote by itself when it has caught up: no quorum ever waits for
 // a member that was never started (Thesis §4.2.1). To the outside it is a voter from the beginning.
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -36,6 +37,8 @@ class MemberChanger : public MemberChangeTarget {
     absl::Duration catch_up_max = absl::Seconds(1);
     absl::Duration poll = absl::Milliseconds(20);
     size_t waiting_max = 64;  // Changes; beyond it "etcdserver: too many requests".
+    // Told how each promotion ended that this member was asked for as the leader. Must not block.
+    std::function<void(const absl::Status&)> promoted = {};
   };
   using ChangeDone = absl::AnyInvocable<void(absl::StatusOr<peer::ChangeResponse>)>;
 

@@ -1,19 +1,10 @@
 #include "server/metrics.h"
 
-#include <dirent.h>
-#include <prometheus/counter.h>
-#include <prometheus/gauge.h>
-#include <prometheus/histogram.h>
-#include <prometheus/registry.h>
 #include <prometheus/text_serializer.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <cstdio>
-#include <fstream>
 #include <map>
 #include <sstream>
 #include <utility>
@@ -28,6 +19,11 @@
 #include "base/version.h"
 #include "server/apply/apply_observer.h"
 #include "server/member.h"
+#include "server/metrics/client_requests.h"
+#include "server/metrics/peer_metrics.h"
+#include "server/metrics/process_facts.h"
+#include "server/metrics/registry.h"
+#include "server/metrics/unmoved.h"
 #include "server/peer/peer_network.h"
 #include "server/rpc_catalogue.h"
 
@@ -39,6 +35,7 @@ using prometheus::Gauge;
 using prometheus::Histogram;
 
 constexpr double kSlowApplySeconds = 0.1;
+constexpr absl::Duration kSlowReadIndex = absl::Milliseconds(500);
 constexpr int64_t kDefaultQuotaBytes = int64_t{2} << 30;
 
 constexpr std::array<const char*, 17> kCodeNames = {
@@ -59,12 +56,7 @@ const char* TypeName(RpcKind kind) {
   return "";
 }
 
-// start, start * 2, ... : the notation E(start, 2, count) of the contract.
-Histogram::BucketBoundaries Exponential(double start, int count) {
-  Histogram::BucketBoundaries bounds;
-  for (int i = 0; i < count; ++i, start *= 2) bounds.push_back(start);
-  return bounds;
-}
+Histogram::BucketBoundaries Exponential(double start, int count) { return MetricRegistry::Exponential(start, count); }
 
 // Writes need a log entry; when one ends so, its proposal was not confirmed.
 bool IsFailedProposal(std::string_view service, std::string_view method, absl::StatusCode code) {
@@ -73,53 +65,7 @@ bool IsFailedProposal(std::string_view service, std::string_view method, absl::S
          method == "LeaseRevoke";
 }
 
-struct ProcessFacts {
-  double cpu_seconds = 0;
-  double resident_bytes = 0;
-  double virtual_bytes = 0;
-  double open_fds = 0;
-  double max_fds = 0;
-  double max_virtual_bytes = 0;
-};
-
-ProcessFacts ReadProcessFacts() {
-  ProcessFacts facts;
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  facts.cpu_seconds = static_cast<double>(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
-                      static_cast<double>(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1e-6;
-  std::ifstream statm("/proc/self/statm");
-  double total_pages = 0;
-  double resident_pages = 0;
-  if (statm >> total_pages >> resident_pages) {
-    const double page = static_cast<double>(sysconf(_SC_PAGESIZE));
-    facts.virtual_bytes = total_pages * page;
-    facts.resident_bytes = resident_pages * page;
-  }
-  if (DIR* dir = opendir("/proc/self/fd"); dir != nullptr) {
-    while (const dirent* entry = readdir(dir)) facts.open_fds += entry->d_name[0] != '.';
-    closedir(dir);
-    facts.open_fds -= 1;  // The directory itself.
-  }
-  rlimit limit{};
-  if (getrlimit(RLIMIT_NOFILE, &limit) == 0) facts.max_fds = static_cast<double>(limit.rlim_cur);
-  if (getrlimit(RLIMIT_AS, &limit) == 0) facts.max_virtual_bytes = static_cast<double>(limit.rlim_cur);
-  return facts;
-}
-
 double NowSeconds() { return absl::ToDoubleSeconds(absl::Now() - absl::UnixEpoch()); }
-
-// A counter that follows a total kept elsewhere.
-class Follower {
- public:
-  explicit Follower(Counter* counter) : counter_(counter) {}
-  void MoveTo(double total) {
-    if (total > counter_->Value()) counter_->Increment(total - counter_->Value());
-  }
-
- private:
-  Counter* counter_;
-};
 
 // Lock order: mu_ only; recording takes no lock.
 class MetricsImpl final : public Metrics {
@@ -128,12 +74,18 @@ class MetricsImpl final : public Metrics {
     for (const RpcMethod& rpc : RpcCatalogue()) AddRpc(rpc, detail);
     log_sync_ = &AddHistogram("etcd_disk_wal_fsync_duration_seconds", "Seconds that a sync of the log took.",
                               Exponential(0.001, 14));
+    log_write_ = &AddHistogram("etcd_disk_wal_write_duration_seconds", "Seconds that a write to the log took.",
+                               Exponential(0.001, 14));
     log_written_ = &AddGauge("etcd_disk_wal_write_bytes_total", "Bytes written to the log.");
     client_received_ = &AddCounter("etcd_network_client_grpc_received_bytes_total", "Bytes received from clients.");
     client_sent_ = &AddCounter("etcd_network_client_grpc_sent_bytes_total", "Bytes sent to clients.");
     commit_seconds_ =
         &AddHistogram("etcd_disk_backend_commit_duration_seconds",
                       "Seconds that writing a group of applied entries to the state took.", Exponential(0.001, 14));
+    commit_write_ = &AddHistogram("etcd_debugging_disk_backend_commit_write_duration_seconds",
+                                  "The same: a group is written, and nothing else.", Exponential(0.001, 14));
+    snap_sync_ = &AddHistogram("etcd_snap_fsync_duration_seconds", "Seconds that making the state durable took.",
+                               Exponential(0.001, 14));
     save_seconds_ = &AddHistogram("etcd_debugging_snap_save_total_duration_seconds",
                                   "Seconds that making the state durable took.", Exponential(0.001, 14));
     AddOperationCounters();
@@ -149,8 +101,13 @@ class MetricsImpl final : public Metrics {
     hash_checks_ = &AddCounter("keel_state_hash_checks_total", "Comparisons of states that this leader made.");
     hash_comparisons_ = &AddCounter("keel_state_hash_comparisons_total", "Members compared with this leader.");
     hash_mismatches_ = &AddCounter("keel_state_hash_mismatches_total", "Comparisons that found a difference.");
+    heartbeats_late_ =
+        &AddCounter("etcd_server_heartbeat_send_failures_total", "Heartbeats that this leader sent late.");
+    AddReadAndLeaseMetrics();
+    AddWatchTurns();
     AddMemberGauges();
     AddProcessGauges();
+    AddUnmoved(&registry_);
   }
 
   void RpcStarted(std::string_view service, std::string_view method, RpcKind kind) override {
@@ -188,6 +145,7 @@ class MetricsImpl final : public Metrics {
 
   void Committed(const OperationCounts& operations, absl::Duration took) override {
     commit_seconds_->Observe(absl::ToDoubleSeconds(took));
+    commit_write_->Observe(absl::ToDoubleSeconds(took));
     puts_.Increment(operations.puts);
     deletes_.Increment(operations.deletes);
     ranges_.Increment(operations.ranges);
@@ -205,10 +163,54 @@ class MetricsImpl final : public Metrics {
     compaction_last_->Set(NowSeconds());
   }
 
-  void StateSaved(absl::Duration took) override { save_seconds_->Observe(absl::ToDoubleSeconds(took)); }
+  void StateSaved(absl::Duration took) override {
+    save_seconds_->Observe(absl::ToDoubleSeconds(took));
+    snap_sync_->Observe(absl::ToDoubleSeconds(took));
+  }
 
-  void PeerAnswered(uint64_t member_id, absl::Duration took) override {
-    PeerRoundTrips(member_id).Observe(absl::ToDoubleSeconds(took));
+  void PeerAnswered(uint64_t member_id, absl::Duration took) override { peer_metrics_.Answered(member_id, took); }
+
+  SnapshotObserver* snapshots() override { return &peer_metrics_; }
+
+  void ClientCalled(RpcKind kind, std::string_view api_version) override {
+    client_requests_.Count(kind == RpcKind::kUnary, api_version);
+  }
+
+  void StreamRefused(std::string_view api) override {
+    stream_failures_.Add({{"Type", "receive"}, {"API", std::string(api)}}).Increment();
+  }
+
+  void WatchSent(const WatchTurn& turn, absl::Duration took) override {
+    const double seconds = absl::ToDoubleSeconds(took);
+    if (turn.events > 0) {
+      watch_turn_->Observe(seconds);
+      watch_turn_event_->Observe(seconds / static_cast<double>(turn.events));
+    } else {
+      (turn.answers ? watch_turn_answers_ : watch_turn_progress_)->Observe(seconds);
+    }
+  }
+
+  void ReadIndexEnded(bool ok, absl::Duration took) override {
+    if (!ok) reads_failed_->Increment();
+    if (took > kSlowReadIndex) slow_reads_->Increment();
+  }
+
+  void LeaseGranted(int64_t ttl) override { lease_ttls_->Observe(static_cast<double>(ttl)); }
+
+  void SnapshotInstalling(bool now) override { snapshot_installing_->Set(now); }
+
+  void LearnerPromoted(const absl::Status& result) override {
+    if (result.ok()) {
+      promotions_->Increment();
+    } else {
+      promotions_failed_.Add({{"Reason", std::string(ToStd(result.message()))}}).Increment();
+    }
+  }
+
+  void SetFeatures(const std::vector<Feature>& features) override {
+    for (const Feature& feature : features) {
+      features_.Add({{"name", feature.name}, {"stage", feature.stage}}).Set(feature.enabled);
+    }
   }
 
   void RpcHandled(std::string_view service, std::string_view method, RpcKind kind, absl::StatusCode code,
@@ -224,15 +226,20 @@ class MetricsImpl final : public Metrics {
     }
     if (kind != RpcKind::kUnary) return;
     if (rpc->requests[0] != nullptr) rpc->requests[code == absl::StatusCode::kOk]->Observe(absl::ToDoubleSeconds(took));
-    if (code == absl::StatusCode::kOk && method == "Range") ranges_.Increment(1);
+    if (rpc->range[0] != nullptr) {
+      const bool ok = code == absl::StatusCode::kOk;
+      rpc->range[ok]->Observe(absl::ToDoubleSeconds(took));
+      if (ok) ranges_.Increment(1);
+    }
     if (rpc->seconds != nullptr) rpc->seconds->Observe(absl::ToDoubleSeconds(took));
     if (IsFailedProposal(service, method, code)) proposals_failed_->Increment();
   }
 
   int64_t CallsInProgress() const override { return in_progress_.load(std::memory_order_acquire); }
 
-  void LogSynced(absl::Duration took, size_t bytes) override {
-    log_sync_->Observe(absl::ToDoubleSeconds(took));
+  void LogSynced(absl::Duration wrote, absl::Duration synced, size_t bytes) override {
+    log_write_->Observe(absl::ToDoubleSeconds(wrote));
+    log_sync_->Observe(absl::ToDoubleSeconds(synced));
     log_written_->Increment(static_cast<double>(bytes));
   }
 
@@ -267,6 +274,11 @@ class MetricsImpl final : public Metrics {
     peers_ = std::move(peers);
   }
 
+  void SetLateHeartbeats(std::function<uint64_t()> late) override {
+    absl::MutexLock lock(&mu_);
+    late_heartbeats_ = std::move(late);
+  }
+
   void SetRefusals(std::function<Refusals()> refusals) override {
     absl::MutexLock lock(&mu_);
     refusals_ = std::move(refusals);
@@ -290,20 +302,17 @@ class MetricsImpl final : public Metrics {
     Counter* sent = nullptr;
     Histogram* seconds = nullptr;          // Extensive only: it costs a lock.
     std::array<Histogram*, 2> requests{};  // The same by outcome, under another name.
+    std::array<Histogram*, 2> range{};     // Of Range, by outcome.
     // Of what is called now and then, and takes its time.
     Histogram* occasional = nullptr;
     Gauge* in_flight = nullptr;
     std::array<Counter*, 17> handled{};
   };
 
-  Counter& AddCounter(const std::string& name, const std::string& help) {
-    return prometheus::BuildCounter().Name(name).Help(help).Register(registry_).Add({});
-  }
-  Gauge& AddGauge(const std::string& name, const std::string& help) {
-    return prometheus::BuildGauge().Name(name).Help(help).Register(registry_).Add({});
-  }
+  Counter& AddCounter(const std::string& name, const std::string& help) { return registry_.AddCounter(name, help); }
+  Gauge& AddGauge(const std::string& name, const std::string& help) { return registry_.AddGauge(name, help); }
   Histogram& AddHistogram(const std::string& name, const std::string& help, const Histogram::BucketBoundaries& bounds) {
-    return prometheus::BuildHistogram().Name(name).Help(help).Register(registry_).Add({}, bounds);
+    return registry_.AddHistogram(name, help, bounds);
   }
 
   // Every method with every code, at 0, so that rate() and absent() work from the start.
@@ -373,6 +382,10 @@ class MetricsImpl final : public Metrics {
     time("HashKV", "etcd_mvcc_hash_rev_duration_seconds", "Seconds that hashing the history took.", 0.01, 15);
     rpcs_.at({"etcdserverpb.Maintenance", "Defragment"}).in_flight =
         &AddGauge("etcd_disk_defrag_inflight", "1 during a defragmentation.");
+    for (const bool ok : {false, true}) {
+      rpcs_.at({"etcdserverpb.KV", "Range"}).range[ok] =
+          &range_seconds_.Add({{"success", ok ? "true" : "false"}}, Exponential(0.0001, 20));
+    }
     if (detail != MetricsDetail::kExtensive) return;
     const std::pair<const char*, const char*> kRequests[] = {
         {"Range", "Range"}, {"Put", "Put"}, {"DeleteRange", "DeleteRange"}, {"Txn", "Txn"}, {"Compact", "Compaction"}};
@@ -383,6 +396,31 @@ class MetricsImpl final : public Metrics {
             &request_seconds_.Add({{"type", type}, {"success", ok ? "true" : "false"}}, Exponential(0.001, 14));
       }
     }
+  }
+
+  void AddReadAndLeaseMetrics() {
+    slow_reads_ =
+        &AddCounter("etcd_server_slow_read_indexes_total", "Linearizable reads that waited more than 500 ms.");
+    reads_failed_ = &AddCounter("etcd_server_read_indexes_failed_total", "Linearizable reads that waited in vain.");
+    leases_renewed_ = &AddCounter("etcd_debugging_lease_renewed_total", "Renewals by this leader.");
+    lease_ttls_ =
+        &AddHistogram("etcd_debugging_lease_ttl_total", "Seconds that leases were granted for.", Exponential(1, 24));
+    promotions_ = &AddCounter("etcd_server_learner_promote_successes", "Learners that this leader has promoted.");
+    snapshot_installing_ =
+        &AddGauge("etcd_server_snapshot_apply_in_progress_total", "1 while a received snapshot becomes the state.");
+    records_compacted_ = &AddCounter("etcd_debugging_mvcc_db_compaction_keys_total", "Records removed by compaction.");
+  }
+
+  void AddWatchTurns() {
+    const auto add = [this](const char* what, const char* help) {
+      return &AddHistogram(absl::StrCat("etcd_debugging_server_watch_send_loop_", what, "_duration_seconds"), help,
+                           Exponential(0.001, 14));
+    };
+    watch_turn_ = add("watch_stream", "Seconds that a turn of sending events to a stream took.");
+    watch_turn_event_ = &AddHistogram("etcd_debugging_server_watch_send_loop_watch_stream_duration_per_event_seconds",
+                                      "The same for each event of it.", Exponential(0.001, 14));
+    watch_turn_answers_ = add("control_stream", "Seconds that a turn of sending answers to a stream took.");
+    watch_turn_progress_ = add("progress", "Seconds that a turn of telling a stream its progress took.");
   }
 
   void AddMemberGauges() {
@@ -397,6 +435,8 @@ class MetricsImpl final : public Metrics {
     add("etcd_mvcc_db_total_size_in_bytes", "Bytes allocated by the state.");
     add("etcd_debugging_mvcc_db_total_size_in_bytes", "The same under the name that old dashboards ask for.");
     add("etcd_mvcc_db_total_size_in_use_in_bytes", "Bytes of live state, estimated.");
+    add("etcd_mvcc_db_open_read_transactions", "Views of the state that reads hold.");
+    add("etcd_debugging_mvcc_pending_events_total", "Events that wait to be sent to watchers.");
     add("etcd_debugging_mvcc_keys_total", "Live keys.");
     add("etcd_debugging_mvcc_current_revision", "The revision of the keyspace.");
     add("etcd_debugging_mvcc_compact_revision", "The revision below which history is gone.");
@@ -418,11 +458,13 @@ class MetricsImpl final : public Metrics {
     add("process_open_fds", "Open file descriptors.");
     add("process_max_fds", "Limit of open file descriptors.");
     add("process_virtual_memory_max_bytes", "Limit of virtual memory in bytes.");
-    scrapes_ = &prometheus::BuildCounter()
-                    .Name("promhttp_metric_handler_requests_total")
-                    .Help("Scrapes of these metrics, by HTTP status.")
-                    .Register(registry_)
-                    .Add({{"code", "200"}});
+    scrapes_ =
+        &registry_.Counters("promhttp_metric_handler_requests_total", "Scrapes of these metrics, by HTTP status.")
+             .Add({{"code", "200"}});
+    // One at a time, and it counts itself.
+    AddGauge("promhttp_metric_handler_requests_in_flight", "Scrapes of these metrics under way.").Set(1);
+    network_received_ = &AddCounter("process_network_receive_bytes_total", "Bytes that the network brought.");
+    network_sent_ = &AddCounter("process_network_transmit_bytes_total", "Bytes that the network took.");
     add("os_fd_used", "Used file descriptors.");
     add("os_fd_limit", "Limit of file descriptors.");
     AddGauge("process_start_time_seconds", "Unix time at which the process started.").Set(NowSeconds());
@@ -447,6 +489,9 @@ class MetricsImpl final : public Metrics {
     Set("etcd_mvcc_db_total_size_in_bytes", static_cast<double>(sizes.allocated_bytes));
     Set("etcd_debugging_mvcc_db_total_size_in_bytes", static_cast<double>(sizes.allocated_bytes));
     Set("etcd_mvcc_db_total_size_in_use_in_bytes", static_cast<double>(sizes.in_use_bytes));
+    Set("etcd_mvcc_db_open_read_transactions", static_cast<double>(sizes.open_views));
+    Follow(*records_compacted_, static_cast<double>(sizes.compacted_records));
+    Follow(*leases_renewed_, static_cast<double>(member.leases->renewals()));
     Set("etcd_debugging_mvcc_keys_total", static_cast<double>(sizes.live_keys));
     Set("etcd_debugging_mvcc_current_revision", static_cast<double>(member.store->current_revision().value()));
     Set("etcd_debugging_mvcc_compact_revision", static_cast<double>(member.store->compact_revision().value()));
@@ -455,12 +500,13 @@ class MetricsImpl final : public Metrics {
     Set("etcd_debugging_mvcc_watch_stream_total", static_cast<double>(watch.streams));
     Set("etcd_debugging_mvcc_watcher_total", static_cast<double>(watch.watchers));
     Set("etcd_debugging_mvcc_slow_watcher_total", static_cast<double>(watch.lagging_watchers));
-    Follower(watch_events_).MoveTo(static_cast<double>(watch.events_total));
+    Set("etcd_debugging_mvcc_pending_events_total", static_cast<double>(watch.pending_events));
+    Follow(*watch_events_, static_cast<double>(watch.events_total));
     if (integrity_) {
       const Integrity integrity = integrity_();
-      Follower(hash_checks_).MoveTo(static_cast<double>(integrity.checks));
-      Follower(hash_comparisons_).MoveTo(static_cast<double>(integrity.comparisons));
-      Follower(hash_mismatches_).MoveTo(static_cast<double>(integrity.mismatches));
+      Follow(*hash_checks_, static_cast<double>(integrity.checks));
+      Follow(*hash_comparisons_, static_cast<double>(integrity.comparisons));
+      Follow(*hash_mismatches_, static_cast<double>(integrity.mismatches));
     }
 
     if (replies_) {
@@ -468,9 +514,9 @@ class MetricsImpl final : public Metrics {
       Set("keel_reply_memory_bytes", static_cast<double>(replies.in_use_bytes));
       Set("keel_reply_memory_bytes_max", static_cast<double>(replies.in_use_bytes_max));
       Set("keel_reply_waiting", static_cast<double>(replies.waiting));
-      Follower(reply_waits_).MoveTo(static_cast<double>(replies.waits));
-      Follower(&reply_refused_.Add({{"why", "overload"}})).MoveTo(static_cast<double>(replies.overloads));
-      Follower(&reply_refused_.Add({{"why", "too large"}})).MoveTo(static_cast<double>(replies.too_large));
+      Follow(*reply_waits_, static_cast<double>(replies.waits));
+      Follow(reply_refused_.Add({{"why", "overload"}}), static_cast<double>(replies.overloads));
+      Follow(reply_refused_.Add({{"why", "too large"}}), static_cast<double>(replies.too_large));
     }
 
     server_id_.Add({{"server_id", absl::StrCat(absl::Hex(member.member_id))}}).Set(1);
@@ -487,32 +533,14 @@ class MetricsImpl final : public Metrics {
     }
   }
 
-  Histogram& PeerRoundTrips(uint64_t member_id) {
-    return peer_seconds_.Add({{"To", absl::StrCat(absl::Hex(member_id))}}, Exponential(0.0001, 16));
-  }
-
   void ReadPeers(const Member& member) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     if (refusals_ != nullptr) {
       const Refusals refusals = refusals_();
-      Follower(&peer_refused_.Add({{"what", "connection"}})).MoveTo(static_cast<double>(refusals.connections));
-      Follower(&peer_refused_.Add({{"what", "message"}})).MoveTo(static_cast<double>(refusals.messages));
+      Follow(peer_refused_.Add({{"what", "connection"}}), static_cast<double>(refusals.connections));
+      Follow(peer_refused_.Add({{"what", "message"}}), static_cast<double>(refusals.messages));
     }
-    if (peers_ == nullptr) return;
-    // Members that have left count no more.
-    for (Gauge* gauge : peers_seen_) gauge->Set(0);
-    const std::string local = absl::StrCat(absl::Hex(member.member_id));
-    for (const PeerCounters& peer : peers_()) {
-      const std::string remote = absl::StrCat(absl::Hex(peer.peer.value()));
-      Follower(&peer_sent_.Add({{"To", remote}})).MoveTo(static_cast<double>(peer.sent_bytes));
-      Follower(&peer_received_.Add({{"From", remote}})).MoveTo(static_cast<double>(peer.received_bytes));
-      Follower(&peer_failures_.Add({{"To", remote}})).MoveTo(static_cast<double>(peer.sent_failures));
-      PeerRoundTrips(peer.peer.value());
-      Gauge& active = active_peers_.Add({{"Local", local}, {"Remote", remote}});
-      Gauge& known = known_peers_.Add({{"Local", local}, {"Remote", remote}});
-      active.Set(peer.connected);
-      known.Set(1);
-      peers_seen_.insert({&active, &known});
-    }
+    if (late_heartbeats_ != nullptr) Follow(*heartbeats_late_, static_cast<double>(late_heartbeats_()));
+    if (peers_ != nullptr) peer_metrics_.Read(member.member_id, peers_());
   }
 
   void ReadProcess() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
@@ -524,51 +552,47 @@ class MetricsImpl final : public Metrics {
     Set("process_virtual_memory_max_bytes", facts.max_virtual_bytes);
     Set("os_fd_used", facts.open_fds);
     Set("os_fd_limit", facts.max_fds);
-    Follower(cpu_seconds_).MoveTo(facts.cpu_seconds);
+    Follow(*cpu_seconds_, facts.cpu_seconds);
+    Follow(*network_received_, facts.network_received_bytes);
+    Follow(*network_sent_, facts.network_sent_bytes);
   }
 
-  prometheus::Family<Counter>& Counters(const char* name, const char* help) {
-    return prometheus::BuildCounter().Name(name).Help(help).Register(registry_);
-  }
-  prometheus::Family<Gauge>& Gauges(const char* name, const char* help) {
-    return prometheus::BuildGauge().Name(name).Help(help).Register(registry_);
-  }
-  prometheus::Family<Histogram>& Histograms(const char* name, const char* help) {
-    return prometheus::BuildHistogram().Name(name).Help(help).Register(registry_);
-  }
-
-  prometheus::Registry registry_;
-  prometheus::Family<Counter>& rpc_started_ = Counters("grpc_server_started_total", "RPCs started.");
-  prometheus::Family<Counter>& rpc_handled_ = Counters("grpc_server_handled_total", "RPCs ended, by code.");
-  prometheus::Family<Counter>& rpc_received_ = Counters("grpc_server_msg_received_total", "Messages received by RPCs.");
-  prometheus::Family<Counter>& rpc_sent_ = Counters("grpc_server_msg_sent_total", "Messages sent by RPCs.");
+  MetricRegistry registry_;
+  ClientRequests client_requests_{&registry_};
+  PeerMetrics peer_metrics_{&registry_};
+  prometheus::Family<Counter>& rpc_started_ = registry_.Counters("grpc_server_started_total", "RPCs started.");
+  prometheus::Family<Counter>& rpc_handled_ = registry_.Counters("grpc_server_handled_total", "RPCs ended, by code.");
+  prometheus::Family<Counter>& rpc_received_ =
+      registry_.Counters("grpc_server_msg_received_total", "Messages received by RPCs.");
+  prometheus::Family<Counter>& rpc_sent_ = registry_.Counters("grpc_server_msg_sent_total", "Messages sent by RPCs.");
   prometheus::Family<Histogram>& rpc_seconds_ =
-      Histograms("grpc_server_handling_seconds", "Seconds from start to end of a unary RPC.");
+      registry_.Histograms("grpc_server_handling_seconds", "Seconds from start to end of a unary RPC.");
   prometheus::Family<Histogram>& request_seconds_ =
-      Histograms("etcd_server_request_duration_seconds", "Seconds that a request took, by kind and outcome.");
-  prometheus::Family<Gauge>& server_id_ = Gauges("etcd_server_id", "The member's id in hexadecimal.");
-  prometheus::Family<Gauge>& server_version_ = Gauges("etcd_server_version", "The release of the v3 protocol served.");
+      registry_.Histograms("etcd_server_request_duration_seconds", "Seconds that a request took, by kind and outcome.");
+  prometheus::Family<Gauge>& server_id_ = registry_.Gauges("etcd_server_id", "The member's id in hexadecimal.");
+  prometheus::Family<Gauge>& server_version_ =
+      registry_.Gauges("etcd_server_version", "The release of the v3 protocol served.");
   prometheus::Family<Gauge>& cluster_version_ =
-      Gauges("etcd_cluster_version", "The release that all members agreed on.");
-  prometheus::Family<Gauge>& alarms_ = Gauges("etcd_debugging_server_alarms", "1 while the alarm is raised.");
-  prometheus::Family<Gauge>& probe_result_ = Gauges("etcd_server_healthcheck", "Last result of each check of a probe.");
+      registry_.Gauges("etcd_cluster_version", "The release that all members agreed on.");
+  prometheus::Family<Gauge>& alarms_ = registry_.Gauges("etcd_debugging_server_alarms", "1 while the alarm is raised.");
+  prometheus::Family<Gauge>& probe_result_ =
+      registry_.Gauges("etcd_server_healthcheck", "Last result of each check of a probe.");
   prometheus::Family<Counter>& probe_total_ =
-      Counters("etcd_server_healthchecks_total", "Results of the checks of probes.");
-  prometheus::Family<Counter>& peer_sent_ = Counters("etcd_network_peer_sent_bytes_total", "Bytes sent to a peer.");
-  prometheus::Family<Counter>& peer_received_ =
-      Counters("etcd_network_peer_received_bytes_total", "Bytes received from a peer.");
-  prometheus::Family<Counter>& peer_failures_ =
-      Counters("etcd_network_peer_sent_failures_total", "Messages a peer did not get.");
-  prometheus::Family<Counter>& peer_refused_ =
-      Counters("keel_peer_refused_total", "Connections and messages of peers, or of who pretended to be one, refused.");
+      registry_.Counters("etcd_server_healthchecks_total", "Results of the checks of probes.");
+  prometheus::Family<Counter>& peer_refused_ = registry_.Counters(
+      "keel_peer_refused_total", "Connections and messages of peers, or of who pretended to be one, refused.");
   prometheus::Family<Histogram>& apply_seconds_ =
-      Histograms("etcd_server_apply_duration_seconds", "Seconds that executing a command took.");
-  prometheus::Family<Histogram>& peer_seconds_ =
-      Histograms("etcd_network_peer_round_trip_time_seconds", "Seconds until a peer answered.");
-  prometheus::Family<Counter>& reply_refused_ =
-      Counters("keel_reply_refused_total", "Reads refused because their replies found no memory, or are too large.");
-  prometheus::Family<Gauge>& active_peers_ = Gauges("etcd_network_active_peers", "1 while connected to the peer.");
-  prometheus::Family<Gauge>& known_peers_ = Gauges("etcd_network_known_peers", "1 for each peer known.");
+      registry_.Histograms("etcd_server_apply_duration_seconds", "Seconds that executing a command took.");
+  prometheus::Family<Counter>& reply_refused_ = registry_.Counters(
+      "keel_reply_refused_total", "Reads refused because their replies found no memory, or are too large.");
+  prometheus::Family<Histogram>& range_seconds_ =
+      registry_.Histograms("etcd_server_range_duration_seconds", "Seconds that a range took, by outcome.");
+  prometheus::Family<Counter>& stream_failures_ = registry_.Counters(
+      "etcd_network_server_stream_failures_total", "Streams of clients that ended because of what they sent.");
+  prometheus::Family<Counter>& promotions_failed_ =
+      registry_.Counters("etcd_server_learner_promote_failures", "Promotions of learners that this leader refused.");
+  prometheus::Family<Gauge>& features_ =
+      registry_.Gauges("etcd_server_feature_enabled", "1 for a feature gate whose feature is on.");
 
   // Fixed after construction.
   absl::flat_hash_map<std::pair<absl::string_view, absl::string_view>, Rpc> rpcs_;
@@ -592,6 +616,23 @@ class MetricsImpl final : public Metrics {
   Counter* slow_applies_ = nullptr;
   std::array<std::map<std::string_view, Histogram*>, 2> applied_;  // The apply thread's; by outcome, then command.
   Histogram* log_sync_ = nullptr;
+  Histogram* log_write_ = nullptr;
+  Histogram* commit_write_ = nullptr;
+  Histogram* snap_sync_ = nullptr;
+  Counter* heartbeats_late_ = nullptr;
+  Counter* slow_reads_ = nullptr;
+  Counter* reads_failed_ = nullptr;
+  Counter* leases_renewed_ = nullptr;
+  Histogram* lease_ttls_ = nullptr;
+  Counter* promotions_ = nullptr;
+  Gauge* snapshot_installing_ = nullptr;
+  Counter* records_compacted_ = nullptr;
+  Histogram* watch_turn_ = nullptr;
+  Histogram* watch_turn_event_ = nullptr;
+  Histogram* watch_turn_answers_ = nullptr;
+  Histogram* watch_turn_progress_ = nullptr;
+  Counter* network_received_ = nullptr;
+  Counter* network_sent_ = nullptr;
   Gauge* log_written_ = nullptr;
   Counter* leader_changes_ = nullptr;
   Counter* health_ok_ = nullptr;
@@ -609,10 +650,10 @@ class MetricsImpl final : public Metrics {
 
   absl::Mutex mu_;  // One scrape at a time.
   std::function<std::vector<PeerCounters>()> peers_ ABSL_GUARDED_BY(mu_);
+  std::function<uint64_t()> late_heartbeats_ ABSL_GUARDED_BY(mu_);
   std::function<Integrity()> integrity_ ABSL_GUARDED_BY(mu_);
   std::function<Refusals()> refusals_ ABSL_GUARDED_BY(mu_);
   std::function<ReplyBudget::Stats()> replies_ ABSL_GUARDED_BY(mu_);
-  std::set<Gauge*> peers_seen_ ABSL_GUARDED_BY(mu_);
   std::map<prometheus::Labels, Gauge*> alarms_seen_ ABSL_GUARDED_BY(mu_);
 };
 

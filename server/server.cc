@@ -101,7 +101,9 @@ size_t HttpBodyBytesMax(const Config& config) {
 class SyncTimes final : public storage::RaftLogObserver {
  public:
   explicit SyncTimes(Metrics* metrics) : metrics_(*metrics) {}
-  void OnSync(absl::Duration took, size_t bytes) override { metrics_.LogSynced(took, bytes); }
+  void OnSync(absl::Duration wrote, absl::Duration synced, size_t bytes) override {
+    metrics_.LogSynced(wrote, synced, bytes);
+  }
 
  private:
   Metrics& metrics_;
@@ -114,6 +116,8 @@ class ApplyTimes final : public ApplyObserver {
   void OnCommitted(const OperationCounts& operations, absl::Duration took) override {
     metrics_.Committed(operations, took);
   }
+  void OnLeaseGranted(int64_t ttl) override { metrics_.LeaseGranted(ttl); }
+  void OnInstalling(bool now) override { metrics_.SnapshotInstalling(now); }
 
  private:
   Metrics& metrics_;
@@ -289,6 +293,8 @@ class ServerImpl final : public Server {
     peer_options.answered = [this](raft::MemberId peer, absl::Duration took) {
       metrics_->PeerAnswered(peer.value(), took);
     };
+    peer_options.snapshots = metrics_->snapshots();
+    peer_options.heartbeat_late = 2 * absl::Milliseconds(config_.heartbeat_ms);
     KEEL_ASSIGN_OR_RETURN(peers_, PeerNetwork::Start(peer_options, data_.store.get()));
     for (const auto& [peer, index] : data_.expected) peers_->Expect(peer, index.value());
 
@@ -310,7 +316,8 @@ class ServerImpl final : public Server {
                               .member_id = data_.identity.member_id,
                               .rules = {.strict = config_.strict_reconfig_check, .learners_max = config_.max_learners},
                               .token = config_.initial_cluster_token,
-                              .request_timeout = RequestTimeout()},
+                              .request_timeout = RequestTimeout(),
+                              .promoted = [this](const absl::Status& result) { metrics_->LearnerPromoted(result); }},
                              &Clock::Real(), node_.get(), data_.store.get(), proposer_.get(), peers_.get());
     peers_->SetChangeTarget(changer_.get());
     leases_->Attach(node_.get(), proposer_.get(), peers_.get());
@@ -341,11 +348,26 @@ class ServerImpl final : public Server {
     member_.metrics = metrics_.get();
   }
 
+  // The gates that --feature-gates takes; most stand for what is always done here, or for what there is no need of.
+  std::vector<Metrics::Feature> Features() const {
+    return {{"StopGRPCServiceOnDefrag", "ALPHA", false},
+            {"InitialCorruptCheck", "ALPHA", config_.initial_corrupt_check},
+            {"CompactHashCheck", "ALPHA", config_.compact_hash_check_time > absl::ZeroDuration()},
+            {"TxnModeWriteWithSharedBuffer", "BETA", false},
+            {"LeaseCheckpoint", "ALPHA", true},
+            {"LeaseCheckpointPersist", "ALPHA", true},
+            {"SetMemberLocalAddr", "ALPHA", false},
+            {"FastLeaseKeepAlive", "BETA", true},
+            {"PriorityRequest", "ALPHA", false}};
+  }
+
   absl::Duration RequestTimeout() const { return absl::Seconds(5) + 2 * ElectionTimeout(); }
 
   absl::Status StartServing() {
     FillMember();
     metrics_->SetPeers([this] { return peers_->counters(); });
+    metrics_->SetLateHeartbeats([this] { return peers_->late_heartbeats(); });
+    metrics_->SetFeatures(Features());
     metrics_->SetRefusals([this] {
       return Metrics::Refusals{.connections = peers_->refused_callers(),
                                .messages = peers_->refused_messages() + node_->status().refused_messages};

@@ -1,5 +1,7 @@
 #include "server/api/api_base.h"
 
+#include "server/metrics.h"
+
 namespace keel::server {
 
 absl::Status ReadError(const absl::Status& status, const Call& call) {
@@ -12,10 +14,14 @@ absl::Status ReadError(const absl::Status& status, const Call& call) {
 }
 
 void AwaitReadable(const Member& member, const Call& call, Done done) {
-  member.node->ReadIndex(call.deadline,
-                         [call, done = std::move(done)](const absl::Status& status, raft::Index) mutable {
-                           done(status.ok() ? absl::OkStatus() : ReadError(status, call));
-                         });
+  const absl::Time asked = member.metrics == nullptr ? absl::Time() : member.clock->Now();
+  member.node->ReadIndex(
+      call.deadline, [call, &member, asked, done = std::move(done)](const absl::Status& status, raft::Index) mutable {
+        if (member.metrics != nullptr) {
+          member.metrics->ReadIndexEnded(status.ok(), member.clock->Now() - asked);
+        }
+        done(status.ok() ? absl::OkStatus() : ReadError(status, call));
+      });
 }
 
 }  // namespace keel::server

@@ -21,13 +21,14 @@ absl::Time ClientDeadline(const grpc::CallbackServerContext& context, absl::Time
 
 }  // namespace
 
-Call ReadCall(const grpc::CallbackServerContext& context, const Member& member) {
+Call ReadCall(const grpc::CallbackServerContext& context, const Member& member, RpcKind kind) {
   const absl::Time now = member.clock->Now();
   Call call;
   call.client_deadline = ClientDeadline(context, now);
   call.deadline = std::min(call.client_deadline, now + member.limits.request_timeout);
   call.requires_leader = MetadataValue(context, "hasleader") == "true";
   call.client_api_version = MetadataValue(context, "client-api-version");
+  if (member.metrics != nullptr) member.metrics->ClientCalled(kind, call.client_api_version);
   std::string_view token = MetadataValue(context, "token");
   if (token.empty()) {
     constexpr std::string_view kBearer = "Bearer ";

@@ -19,8 +19,8 @@
 
 namespace keel::server {
 
-// Deadline and metadata of `context`; `cancelled` is left null.
-Call ReadCall(const grpc::CallbackServerContext& context, const Member& member);
+// Deadline and metadata of `context`; `cancelled` is left null. Counts the call: once for each.
+Call ReadCall(const grpc::CallbackServerContext& context, const Member& member, RpcKind kind);
 
 // An RPC's name as metrics know it; string literals.
 struct RpcName {
@@ -61,7 +61,8 @@ grpc::ServerUnaryReactor* ServeUnary(const Member& member, RpcName name, grpc::C
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   RpcRecord record(&member, name, RpcKind::kUnary);
   record.Received(WireBytes(request));
-  handle(ReadCall(*context, member), Done([reactor, record, response](const absl::Status& status) mutable {
+  handle(ReadCall(*context, member, RpcKind::kUnary),
+         Done([reactor, record, response](const absl::Status& status) mutable {
            if (status.ok()) record.Sent(WireBytes(*response));
            record.Handled(status);
            reactor->Finish(ToGrpc(status));
@@ -112,7 +113,7 @@ grpc::ServerUnaryReactor* ServePatient(const Member& member, RpcName name, grpc:
                                        const google::protobuf::MessageLite& request,
                                        const google::protobuf::MessageLite* response, Handle handle) {
   auto* reactor = new PatientReactor(&member, name, request, response);
-  Call call = ReadCall(*context, member);
+  Call call = ReadCall(*context, member, RpcKind::kUnary);
   call.cancelled = reactor->cancelled();
   handle(call, Done([reactor](const absl::Status& status) { reactor->End(status); }));
   return reactor;

@@ -54,7 +54,7 @@ grpc::ServerUnaryReactor* GrpcElectionService::Campaign(grpc::CallbackServerCont
                                                         const v3electionpb::CampaignRequest* request,
                                                         v3electionpb::CampaignResponse* response) {
   auto* reactor = new PatientReactor(base_->member, Name("Campaign"), *request, response);
-  if (auto status = base_->admission->Admit(ReadCall(*context, *base_->member)); !status.ok()) {
+  if (auto status = base_->admission->Admit(ReadCall(*context, *base_->member, RpcKind::kUnary)); !status.ok()) {
     reactor->End(status);
     return reactor;
   }
@@ -92,7 +92,7 @@ grpc::ServerUnaryReactor* GrpcElectionService::Leader(grpc::CallbackServerContex
 grpc::ServerWriteReactor<LeaderResponse>* GrpcElectionService::Observe(grpc::CallbackServerContext* context,
                                                                        const v3electionpb::LeaderRequest* request) {
   auto reactor = std::make_shared<ObserveReactor>(*base_, context);
-  reactor->Start(&api_, ReadCall(*context, *base_->member), *request);
+  reactor->Start(&api_, ReadCall(*context, *base_->member, RpcKind::kServerStream), *request);
   return reactor.get();
 }
 

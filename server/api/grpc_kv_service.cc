@@ -85,7 +85,7 @@ grpc::ServerUnaryReactor* GrpcKvService::Range(grpc::CallbackServerContext* cont
 grpc::ServerWriteReactor<grpc::ByteBuffer>* GrpcKvService::RangeStream(grpc::CallbackServerContext* context,
                                                                        const grpc::ByteBuffer* request) {
   auto reactor = std::make_shared<RangeStreamReactor>(*base_, context);
-  reactor->Start(handlers_, ReadCall(*context, *base_->member), *request);
+  reactor->Start(handlers_, ReadCall(*context, *base_->member, RpcKind::kServerStream), *request);
   return reactor.get();
 }
 

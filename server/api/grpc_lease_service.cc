@@ -140,7 +140,7 @@ grpc::ServerUnaryReactor* GrpcLeaseService::LeaseRevoke(grpc::CallbackServerCont
 grpc::ServerBidiReactor<LeaseKeepAliveRequest, LeaseKeepAliveResponse>* GrpcLeaseService::LeaseKeepAlive(
     grpc::CallbackServerContext* context) {
   auto reactor = std::make_shared<KeepAliveReactor>(*base_, handlers_, context);
-  reactor->Start(ReadCall(*context, *base_->member));
+  reactor->Start(ReadCall(*context, *base_->member, RpcKind::kBidiStream));
   return reactor.get();
 }
 

@@ -16,7 +16,7 @@ grpc::ServerUnaryReactor* GrpcLockService::Lock(grpc::CallbackServerContext* con
                                                 const v3lockpb::LockRequest* request,
                                                 v3lockpb::LockResponse* response) {
   auto* reactor = new PatientReactor(base_->member, Name("Lock"), *request, response);
-  if (auto status = base_->admission->Admit(ReadCall(*context, *base_->member)); !status.ok()) {
+  if (auto status = base_->admission->Admit(ReadCall(*context, *base_->member, RpcKind::kUnary)); !status.ok()) {
     reactor->End(status);
     return reactor;
   }

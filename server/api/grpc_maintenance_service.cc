@@ -104,7 +104,7 @@ grpc::ServerUnaryReactor* GrpcMaintenanceService::Downgrade(grpc::CallbackServer
 grpc::ServerWriteReactor<etcdserverpb::SnapshotResponse>* GrpcMaintenanceService::Snapshot(
     grpc::CallbackServerContext* context, const etcdserverpb::SnapshotRequest* request) {
   auto reactor = std::make_shared<SnapshotReactor>(*base_, context);
-  reactor->Start(handlers_, ReadCall(*context, *base_->member), *request);
+  reactor->Start(handlers_, ReadCall(*context, *base_->member, RpcKind::kServerStream), *request);
   return reactor.get();
 }
 

@@ -48,7 +48,10 @@ class WatchReactor final
   void OnReadDone(bool ok) override {
     if (!ok) return;
     CountReceived(received_);
-    if (absl::Status status = ParseRequest(&received_, &request_); !status.ok()) return End(std::move(status));
+    if (absl::Status status = ParseRequest(&received_, &request_); !status.ok()) {
+      if (base_.member->metrics != nullptr) base_.member->metrics->StreamRefused("watch");
+      return End(std::move(status));
+    }
     switch (request_.request_union_case()) {
       case WatchRequest::kCreateRequest:
         stream_->Create(request_.create_request());
@@ -92,6 +95,9 @@ class WatchReactor final
       const WatchStream::Taken taken = Take();
       ReadOn();
       if (taken.any) {
+        turn_.events += taken.events;
+        turn_.answers |= taken.answer;
+        turn_goes_on_ = taken.more_follows;
         // Thousands of watchers of one stream have a message each: they leave in packets, not one by one.
         Send(taken.more_follows);
         return;
@@ -109,6 +115,7 @@ class WatchReactor final
   WatchStream::Taken Take() {
     etcdserverpb::ResponseHeader header;
     base_.member->FillHeader(0, &header);
+    if (!std::exchange(turn_goes_on_, false)) turn_begin_ = base_.member->clock->Now();
     return stream_->NextWire(header, [this](size_t bytes) {
       grpc_slice slice = grpc_slice_malloc_large(bytes);  // Never inside the slice itself, however small.
       const grpc::Slice taken(slice, grpc::Slice::STEAL_REF);
@@ -119,10 +126,18 @@ class WatchReactor final
 
   void OnSent() override {
     response_.Clear();  // It may have been large, and the next one may be long in coming.
+    if (!turn_goes_on_) CountTurn();
     if (turns_->Spend()) return TakeNext();
     turns_->StepBack([weak = Weak()] {
       if (auto self = weak.lock()) self->TakeNext();
     });
+  }
+
+  // Everything that was there has been sent.
+  void CountTurn() {
+    const WatchTurn turn = std::exchange(turn_, {});
+    if (base_.member->metrics == nullptr) return;
+    base_.member->metrics->WatchSent(turn, base_.member->clock->Now() - turn_begin_);
   }
 
   std::weak_ptr<WatchReactor> Weak() { return std::static_pointer_cast<WatchReactor>(shared_from_this()); }
@@ -136,6 +151,11 @@ class WatchReactor final
   std::atomic<bool> read_paused_{false};  // No read is on its way, and one is wanted.
   std::unique_ptr<WatchStream> stream_;   // Null: not admitted, and then nothing is read.
 
+  // Whoever delivers.
+  WatchTurn turn_;
+  bool turn_goes_on_ = false;
+  absl::Time turn_begin_;
+
   absl::Mutex mu_;
   bool delivering_ ABSL_GUARDED_BY(mu_) = false;  // Somebody takes from the hub, or a message is on its way.
   bool look_again_ ABSL_GUARDED_BY(mu_) = false;  // The hub called meanwhile.
@@ -146,7 +166,7 @@ class WatchReactor final
 grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* GrpcWatchService::Watch(
     grpc::CallbackServerContext* context) {
   auto reactor = std::make_shared<WatchReactor>(*base_, senders_, turns_.get(), context);
-  reactor->Start(ReadCall(*context, *base_->member));
+  reactor->Start(ReadCall(*context, *base_->member, RpcKind::kBidiStream));
   return reactor.get();
 }
 

@@ -109,7 +109,10 @@ class ApplierImpl final : public Applier {
   }
 
   absl::Status Install(const raft::SnapshotMeta& meta) override {
-    KEEL_RETURN_IF_ERROR(store_->Install(IncomingSnapshotDir(meta)));
+    if (options_.observer != nullptr) options_.observer->OnInstalling(true);
+    const absl::Status installed = store_->Install(IncomingSnapshotDir(meta));
+    if (options_.observer != nullptr) options_.observer->OnInstalling(false);
+    KEEL_RETURN_IF_ERROR(installed);
     if (FromStored(store_->membership()) != meta.membership) {
       return absl::DataLossError(absl::StrCat("the snapshot at entry ", meta.last.index.value(),
                                               " holds another membership than was told with it; remove the data "
@@ -191,6 +194,7 @@ class ApplierImpl final : public Applier {
     for (const ApplyEffects::LeaseChange& change : effects->leases) {
       if (std::holds_alternative<storage::LeaseRecord>(change)) {
         ++effects->operations.leases_granted;
+        options_.observer->OnLeaseGranted(std::get<storage::LeaseRecord>(change).granted_ttl);
       } else {
         ++effects->operations.leases_revoked;
       }

@@ -39,6 +39,10 @@ class ApplyObserver {
   virtual void OnExecuted(std::string_view op, bool ok, absl::Duration took) = 0;
   // A group, with all it did, is in the state.
   virtual void OnCommitted(const OperationCounts& operations, absl::Duration took) = 0;
+  // For so many seconds; before OnCommitted.
+  virtual void OnLeaseGranted(int64_t ttl) = 0;
+  // A snapshot begins to become the state, or has.
+  virtual void OnInstalling(bool now) = 0;
 
  protected:
   ~ApplyObserver() = default;

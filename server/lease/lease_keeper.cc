@@ -1,6 +1,7 @@
 #include "server/lease/lease_keeper.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <deque>
 #include <optional>
@@ -145,6 +146,8 @@ class LeaseKeeperImpl final : public LeaseKeeper {
     for (const storage::LeaseRecord& lease : store_->Leases()) ids.push_back(lease.id);
     return ids;
   }
+
+  uint64_t renewals() const override { return renewals_.load(std::memory_order_relaxed); }
 
   void OnGranted(const storage::LeaseRecord& lease) override {
     absl::MutexLock lock(&mutex_);
@@ -454,10 +457,12 @@ class LeaseKeeperImpl final : public LeaseKeeper {
     int64_t ttl = 0;
     switch (table_.Renew(call->id, now, &ttl)) {
       case LeaseTable::Renewal::kRenewed:
+        renewals_.fetch_add(1, std::memory_order_relaxed);
         // Its revocation may have been committed a moment ago.
         Finish(call, LeaseTimeToLive{.ttl = store_->Lease(call->id).has_value() ? ttl : 0}, actions);
         break;
       case LeaseTable::Renewal::kCheckpointed:
+        renewals_.fetch_add(1, std::memory_order_relaxed);
         call->stage = Stage::kClearing;
         (*to_clear)[call->id].push_back(call);
         break;
@@ -694,6 +699,8 @@ class LeaseKeeperImpl final : public LeaseKeeper {
   bool expire_at_once_ ABSL_GUARDED_BY(mutex_) = false;  // Do not wait for the next check.
   absl::Time expiries_not_before_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();
   absl::Time next_check_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();
+
+  std::atomic<uint64_t> renewals_{0};
 
   std::thread worker_;
 };

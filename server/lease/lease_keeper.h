@@ -84,6 +84,9 @@ class LeaseKeeper {
   // All ids; on the leader by remaining time, soonest first.
   virtual std::vector<storage::LeaseId> Leases() const = 0;
 
+  // Renewals that this member has answered as the leader so far.
+  virtual uint64_t renewals() const = 0;
+
   // --- From the apply thread, after the commit of the change; and from raft events.
   virtual void OnGranted(const storage::LeaseRecord& lease) = 0;
   virtual void OnRevoked(storage::LeaseId id) = 0;

@@ -245,6 +245,7 @@ void PeerLink::OnBroken(Stream* stream) {
   {
     absl::MutexLock lock(&mu_);
     stream->broken = true;
+    if (stream->accepted) disconnections_.fetch_add(1, std::memory_order_relaxed);
     connected_since_ = absl::InfiniteFuture();
     if (writer_ == Writer::kIdle) {
       writer_ = Writer::kEnded;

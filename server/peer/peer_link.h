@@ -79,6 +79,8 @@ class PeerLink {
   // Since when the peer has taken our messages without a break; InfiniteFuture: it does not. By Clock::Real().
   absl::Time connected_since() const;
   uint64_t sent_bytes() const { return sent_bytes_.load(std::memory_order_relaxed); }
+  // How often a stream that the peer had accepted has broken.
+  uint64_t disconnections() const { return disconnections_.load(std::memory_order_relaxed); }
   uint64_t sent_failures() const { return sent_failures_.load(std::memory_order_relaxed); }
 
  private:
@@ -134,6 +136,7 @@ class PeerLink {
   absl::Time connected_since_ ABSL_GUARDED_BY(mu_) = absl::InfiniteFuture();
   std::atomic<uint64_t> sent_bytes_{0};
   std::atomic<uint64_t> sent_failures_{0};
+  std::atomic<uint64_t> disconnections_{0};
 };
 
 }  // namespace keel::server

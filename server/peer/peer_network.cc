@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "server/peer/delivery.h"
+#include "server/peer/heartbeat_pace.h"
 #include "server/peer/lease_forward.h"
 #include "server/peer/member_forward.h"
 #include "server/peer/peer_channel.h"
@@ -77,14 +78,17 @@ class PeerNetworkImpl final : public PeerNetwork {
   PeerNetworkImpl(const PeerNetworkOptions& options, storage::StateStore* store)
       : options_(options),
         identity_(SelfOf(options)),
-        raft_service_(&identity_, &delivery_,
+        raft_service_(&identity_, &delivery_, options.snapshots,
                       {.newcomer = [this](const PeerAddress& peer, uint64_t index) { Expect(peer, index); },
                        .caller = [this](raft::MemberId peer) { DialNow(peer); }}),
         lease_service_(options.cluster_id, &delivery_),
         lease_client_(options.cluster_id),
         member_service_(&identity_, store),
-        snapshots_({.scratch_dir = options.scratch_dir, .chunk_bytes = options.snapshot_chunk_bytes}, &identity_, store,
-                   &delivery_) {
+        snapshots_({.scratch_dir = options.scratch_dir,
+                    .chunk_bytes = options.snapshot_chunk_bytes,
+                    .observer = options.snapshots},
+                   &identity_, store, &delivery_),
+        heartbeats_(options.heartbeat_late) {
     if (options.joining) identity_.SetJoining();
   }
 
@@ -137,6 +141,7 @@ class PeerNetworkImpl final : public PeerNetwork {
 
   void Send(std::vector<raft::Message> messages) override {
     if (messages.empty()) return;
+    heartbeats_.Sent(messages);
     const raft::MemberId to = messages.front().to;
     const bool one_peer = std::all_of(messages.begin(), messages.end(), [to](const auto& m) { return m.to == to; });
     if (one_peer) {
@@ -254,10 +259,13 @@ class PeerNetworkImpl final : public PeerNetwork {
     absl::ReaderMutexLock lock(&mu_);
     std::vector<PeerCounters> all;
     for (const auto& [id, peer] : peers_) {
+      const PeerService::Received received = raft_service_.received(id);
       all.push_back({.peer = id,
                      .sent_bytes = peer.link->sent_bytes(),
-                     .received_bytes = raft_service_.received_bytes(id),
+                     .received_bytes = received.bytes,
                      .sent_failures = peer.link->sent_failures(),
+                     .received_failures = received.refused,
+                     .disconnections = peer.link->disconnections(),
                      .connected = peer.link->connected()});
     }
     return all;
@@ -277,6 +285,7 @@ class PeerNetworkImpl final : public PeerNetwork {
 
   uint64_t refused_messages() const override { return raft_service_.refused_messages(); }
   uint64_t refused_callers() const override { return raft_service_.refused_callers(); }
+  uint64_t late_heartbeats() const override { return heartbeats_.late(); }
 
   void Stop() override {
     absl::MutexLock stop_lock(&stop_mu_);
@@ -401,6 +410,7 @@ class PeerNetworkImpl final : public PeerNetwork {
   MemberService member_service_;
   MemberClient member_client_;
   SnapshotSender snapshots_;
+  HeartbeatPace heartbeats_;
   PeerProbe probe_;
   std::optional<PeerPing> ping_;
   std::unique_ptr<grpc::Server> server_;

@@ -22,6 +22,7 @@
 #include "raft/transport.h"
 #include "server/lease/lease_keeper.h"
 #include "server/peer/peer_identity.h"
+#include "server/peer/snapshot_observer.h"
 #include "storage/state/state_store.h"
 
 namespace grpc {
@@ -56,6 +57,9 @@ struct PeerNetworkOptions {
   std::string scratch_dir;
   // How long a peer took to answer; asked every few seconds when somebody wants to know. On a thread of the network's.
   std::function<void(raft::MemberId peer, absl::Duration took)> answered;
+  SnapshotObserver* snapshots = nullptr;  // May be null.
+  // A heartbeat that leaves this long after the one before it is late; 0: none is.
+  absl::Duration heartbeat_late = absl::ZeroDuration();
 };
 
 struct PeerCounters {
@@ -63,6 +67,8 @@ struct PeerCounters {
   uint64_t sent_bytes = 0;
   uint64_t received_bytes = 0;
   uint64_t sent_failures = 0;
+  uint64_t received_failures = 0;  // Messages that were malformed or not its to send.
+  uint64_t disconnections = 0;     // Streams to it that were accepted and have broken.
   bool connected = false;
 };
 
@@ -113,6 +119,8 @@ class PeerNetwork : public raft::Transport, public LeaseForwarder {
   virtual uint64_t refused_messages() const = 0;
   // Connections from callers that are no members, or not any more, or not of this cluster.
   virtual uint64_t refused_callers() const = 0;
+  // Heartbeats that this leader sent late: its machine is overloaded, or its disk holds it up.
+  virtual uint64_t late_heartbeats() const = 0;
 
   // Closes connections and listeners; idempotent, blocks.
   virtual void Stop() = 0;

@@ -39,8 +39,8 @@ class PeerService::IncomingStream final : public grpc::ServerBidiReactor<raftpb:
       const PeerIdentity::Verdict verdict = service_.identity_.Judge(hello_);
       if (!verdict.accepted()) return Refuse(hello_, verdict);
     }
-    traffic_->fetch_add(frame_.ByteSizeLong(), std::memory_order_relaxed);
-    absl::Status status = service_.DeliverFrame(hello_, &frame_);
+    traffic_->bytes.fetch_add(frame_.ByteSizeLong(), std::memory_order_relaxed);
+    absl::Status status = service_.DeliverFrame(hello_, traffic_, &frame_);
     if (!status.ok() && !std::exchange(complained_, true)) {
       KEEL_LOG_ERROR("refused a message from a peer",
                      {{"member", service_.identity_.self()}, {"peer", hello_.from()}, {"error", status}});
@@ -153,8 +153,11 @@ class PeerService::IncomingSnapshot final : public grpc::ServerReadReactor<raftp
   std::thread thread_;
 };
 
-PeerService::PeerService(PeerIdentity* identity, Delivery* delivery, Events events)
-    : identity_(*identity), delivery_(*delivery), receiver_(identity, delivery), events_(std::move(events)) {}
+PeerService::PeerService(PeerIdentity* identity, Delivery* delivery, SnapshotObserver* snapshots, Events events)
+    : identity_(*identity),
+      delivery_(*delivery),
+      receiver_(identity, delivery, snapshots),
+      events_(std::move(events)) {}
 
 grpc::ServerBidiReactor<raftpb::PeerFrame, raftpb::PeerAck>* PeerService::Stream(
     grpc::CallbackServerContext* /*context*/) {
@@ -190,17 +193,19 @@ void PeerService::NoteRefusal(const raftpb::PeerHello& hello, const PeerIdentity
 PeerService::Traffic* PeerService::traffic(raft::MemberId peer) {
   absl::MutexLock lock(&mu_);
   std::unique_ptr<Traffic>& traffic = traffic_[peer];
-  if (traffic == nullptr) traffic = std::make_unique<Traffic>(0);
+  if (traffic == nullptr) traffic = std::make_unique<Traffic>();
   return traffic.get();
 }
 
-uint64_t PeerService::received_bytes(raft::MemberId peer) const {
+PeerService::Received PeerService::received(raft::MemberId peer) const {
   absl::MutexLock lock(&mu_);
   const auto found = traffic_.find(peer);
-  return found == traffic_.end() ? 0 : found->second->load(std::memory_order_relaxed);
+  if (found == traffic_.end()) return {};
+  return {.bytes = found->second->bytes.load(std::memory_order_relaxed),
+          .refused = found->second->refused.load(std::memory_order_relaxed)};
 }
 
-absl::Status PeerService::DeliverFrame(const raftpb::PeerHello& hello, raftpb::PeerFrame* frame) {
+absl::Status PeerService::DeliverFrame(const raftpb::PeerHello& hello, Traffic* traffic, raftpb::PeerFrame* frame) {
   const raft::MemberId from(hello.from());
   absl::Status first_error;
   std::vector<raft::Message> messages;
@@ -219,6 +224,7 @@ absl::Status PeerService::DeliverFrame(const raftpb::PeerHello& hello, raftpb::P
       continue;
     }
     refused_messages_.fetch_add(1, std::memory_order_relaxed);
+    traffic->refused.fetch_add(1, std::memory_order_relaxed);
     first_error.Update(message.status());
   }
   delivery_.WithNode([&](raft::Node& node) { node.Deliver(std::move(messages)); });

@@ -33,7 +33,8 @@ class PeerService final : public raftpb::RaftTransport::CallbackService {
     // Every accepted stream; after `newcomer`.
     std::function<void(raft::MemberId peer)> caller;
   };
-  PeerService(PeerIdentity* identity, Delivery* delivery, Events events);
+  // `snapshots` may be null.
+  PeerService(PeerIdentity* identity, Delivery* delivery, SnapshotObserver* snapshots, Events events);
 
   grpc::ServerBidiReactor<raftpb::PeerFrame, raftpb::PeerAck>* Stream(grpc::CallbackServerContext* context) override;
   grpc::ServerReadReactor<raftpb::SnapshotChunk>* InstallSnapshot(grpc::CallbackServerContext* context,
@@ -42,7 +43,11 @@ class PeerService final : public raftpb::RaftTransport::CallbackService {
   // No more waiting for decisions about snapshots.
   void Stop() { receiver_.Stop(); }
 
-  uint64_t received_bytes(raft::MemberId peer) const;
+  struct Received {
+    uint64_t bytes = 0;
+    uint64_t refused = 0;  // Messages that made no sense or were not the peer's to send.
+  };
+  Received received(raft::MemberId peer) const;
   // Messages that made no sense or were not the caller's to send.
   uint64_t refused_messages() const { return refused_messages_.load(std::memory_order_relaxed); }
   // Streams and snapshots whose caller was not welcome.
@@ -53,13 +58,16 @@ class PeerService final : public raftpb::RaftTransport::CallbackService {
   class IncomingSnapshot;
 
   // By peer; entries stay, since ids do not come back.
-  using Traffic = std::atomic<uint64_t>;
+  struct Traffic {
+    std::atomic<uint64_t> bytes{0};
+    std::atomic<uint64_t> refused{0};
+  };
   Traffic* traffic(raft::MemberId peer);
 
   PeerIdentity::Verdict Greet(const raftpb::PeerHello& hello);
   void NoteRefusal(const raftpb::PeerHello& hello, const PeerIdentity::Verdict& verdict);
   // Hands over what is well-formed, and says what was wrong with the first that was not.
-  absl::Status DeliverFrame(const raftpb::PeerHello& hello, raftpb::PeerFrame* frame);
+  absl::Status DeliverFrame(const raftpb::PeerHello& hello, Traffic* traffic, raftpb::PeerFrame* frame);
 
   PeerIdentity& identity_;
   Delivery& delivery_;

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "base/clock.h"
 #include "base/crc32c.h"
 #include "base/log.h"
 #include "base/status_macros.h"
@@ -58,8 +59,19 @@ absl::Status SnapshotReceiver::ReceiveOne(SnapshotChunks* chunks, raftpb::Snapsh
   if (!chunks->Read(&chunk)) return absl::InvalidArgumentError("the snapshot has no chunks");
   if (const auto verdict = identity_.Judge(chunk.hello()); !verdict.accepted()) return verdict.status();
   const raft::MemberId from(chunk.hello().from());
-  const raft::Term term(chunk.term());
-  KEEL_ASSIGN_OR_RETURN(const raft::SnapshotMeta meta, raft::DecodeSnapshotMeta(chunk.meta()));
+  if (observer_ == nullptr) return ReceiveFrom(from, chunks, &chunk, receipt);
+  const absl::Time begin = Clock::Real().Now();
+  observer_->OnBegun(SnapshotObserver::Way::kReceived, from);
+  const absl::Status status = ReceiveFrom(from, chunks, &chunk, receipt);
+  observer_->OnEnded(SnapshotObserver::Way::kReceived, from, status.ok() && receipt->accepted(),
+                     Clock::Real().Now() - begin);
+  return status;
+}
+
+absl::Status SnapshotReceiver::ReceiveFrom(raft::MemberId from, SnapshotChunks* chunks, raftpb::SnapshotChunk* chunk,
+                                           raftpb::SnapshotReceipt* receipt) {
+  const raft::Term term(chunk->term());
+  KEEL_ASSIGN_OR_RETURN(const raft::SnapshotMeta meta, raft::DecodeSnapshotMeta(chunk->meta()));
 
   const std::string dir = delivery_.incoming_dir(meta);
   if (dir.empty()) return absl::UnavailableError("this member is not ready for snapshots");
@@ -70,7 +82,7 @@ absl::Status SnapshotReceiver::ReceiveOne(SnapshotChunks* chunks, raftpb::Snapsh
   }
   const std::string part = absl::StrCat(dir, ".part");
   std::filesystem::remove_all(part, error);
-  const absl::Status written = WriteFiles(part, chunks, &chunk);
+  const absl::Status written = WriteFiles(part, chunks, chunk);
   if (!written.ok()) {
     KEEL_LOG_WARN(
         "snapshot not received",
@@ -120,6 +132,7 @@ absl::Status SnapshotReceiver::ReceiveOne(SnapshotChunks* chunks, raftpb::Snapsh
 
 absl::Status SnapshotReceiver::WriteFiles(const std::string& dir, SnapshotChunks* chunks,
                                           raftpb::SnapshotChunk* chunk) {
+  const absl::Time begin = Clock::Real().Now();
   KEEL_ASSIGN_OR_RETURN(auto writer, storage::SnapshotWriter::Create(dir));
   for (int64_t number = 0;; ++number) {
     if (Crc32c(chunk->data()) != chunk->crc32c()) {
@@ -131,7 +144,13 @@ absl::Status SnapshotReceiver::WriteFiles(const std::string& dir, SnapshotChunks
       return absl::DataLossError(absl::StrFormat("the snapshot ended early, after chunk %d", number));
     }
   }
-  return writer->Finish();
+  const absl::Time written = Clock::Real().Now();
+  KEEL_RETURN_IF_ERROR(writer->Finish());
+  if (observer_ != nullptr) {
+    const absl::Time end = Clock::Real().Now();
+    observer_->OnStored(end - begin, end - written);
+  }
+  return absl::OkStatus();
 }
 
 void SnapshotReceiver::Stop() {

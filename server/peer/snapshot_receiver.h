@@ -9,6 +9,7 @@
 #include "proto/raft.pb.h"
 #include "server/peer/delivery.h"
 #include "server/peer/peer_identity.h"
+#include "server/peer/snapshot_observer.h"
 
 namespace keel::server {
 
@@ -26,7 +27,9 @@ class SnapshotChunks {
 // Thread-safe.
 class SnapshotReceiver {
  public:
-  SnapshotReceiver(const PeerIdentity* identity, Delivery* delivery) : identity_(*identity), delivery_(*delivery) {}
+  // `observer` may be null.
+  SnapshotReceiver(const PeerIdentity* identity, Delivery* delivery, SnapshotObserver* observer)
+      : identity_(*identity), delivery_(*delivery), observer_(observer) {}
 
   // OK: Receive() must follow, on a thread that may block. Not OK: another one is arriving, or time is over.
   absl::Status Begin();
@@ -40,11 +43,15 @@ class SnapshotReceiver {
   class Decision;
 
   absl::Status ReceiveOne(SnapshotChunks* chunks, raftpb::SnapshotReceipt* receipt);
+  // From the first chunk on, which is in `chunk`, of a member.
+  absl::Status ReceiveFrom(raft::MemberId from, SnapshotChunks* chunks, raftpb::SnapshotChunk* chunk,
+                           raftpb::SnapshotReceipt* receipt);
   // Writes and verifies `dir`; `chunk` is the first and is overwritten.
   absl::Status WriteFiles(const std::string& dir, SnapshotChunks* chunks, raftpb::SnapshotChunk* chunk);
 
   const PeerIdentity& identity_;
   Delivery& delivery_;
+  SnapshotObserver* const observer_;
 
   absl::Mutex mu_;
   bool busy_ ABSL_GUARDED_BY(mu_) = false;

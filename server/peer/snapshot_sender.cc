@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "base/clock.h"
 #include "base/crc32c.h"
 #include "base/grpc_status.h"
 #include "base/log.h"
@@ -50,7 +51,12 @@ void SnapshotSender::Send(raft::MemberId follower, raft::Term term, std::shared_
 void SnapshotSender::Run(raft::MemberId follower, raft::Term term, PeerChannels* channels,
                          grpc::ClientContext* context) {
   raft::EntryId last;
+  const absl::Time begin = Clock::Real().Now();
+  if (options_.observer != nullptr) options_.observer->OnBegun(SnapshotObserver::Way::kSent, follower);
   const absl::Status status = SendState(follower, term, channels, context, &last);
+  if (options_.observer != nullptr) {
+    options_.observer->OnEnded(SnapshotObserver::Way::kSent, follower, status.ok(), Clock::Real().Now() - begin);
+  }
   if (status.ok()) {
     KEEL_LOG_INFO("snapshot sent",
                   {{"member", identity_.self()}, {"peer", follower}, {"term", term}, {"index", last.index}});

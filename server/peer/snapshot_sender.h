@@ -14,6 +14,7 @@
 #include "server/peer/delivery.h"
 #include "server/peer/peer_channel.h"
 #include "server/peer/peer_identity.h"
+#include "server/peer/snapshot_observer.h"
 #include "storage/state/state_store.h"
 
 namespace keel::server {
@@ -21,6 +22,7 @@ namespace keel::server {
 struct SnapshotSenderOptions {
   std::string scratch_dir;  // Exists; on the state's file system, so that a checkpoint costs links and not copies.
   size_t chunk_bytes = 0;
+  SnapshotObserver* observer = nullptr;  // May be null.
 };
 
 // Sends the state as of now to followers whose log ends before ours begins: a checkpoint, in checksummed chunks, as

@@ -14,12 +14,14 @@ constexpr size_t kJoinedBytesMax = 64u << 10;
 
 void EventBatch::Add(const storage::RevisionEventsPtr& revision, EventSelection selection) {
   bytes += selection.bytes;
+  events += selection.positions.size();
   parts.push_back({.revision = revision, .positions = std::move(selection.positions)});
 }
 
 void EventBatch::Append(EventBatch&& later) {
   header = std::max(header, later.header);
   bytes += later.bytes;
+  events += later.events;
   parts.insert(parts.end(), std::make_move_iterator(later.parts.begin()), std::make_move_iterator(later.parts.end()));
 }
 
@@ -35,12 +37,14 @@ bool StreamQueue::Push(EventBatch&& batch, Place* place) {
     auto& last = std::get<EventBatch>(messages_[*place - first_]);
     if (last.bytes + batch.bytes <= kJoinedBytesMax) {
       bytes_ += batch.bytes;
+      events_ += batch.events;
       last.Append(std::move(batch));
       return true;
     }
   }
   *place = first_ + messages_.size();
   bytes_ += batch.bytes;
+  events_ += batch.events;
   messages_.emplace_back(std::move(batch));
   Signal();
   return true;
@@ -81,6 +85,7 @@ std::optional<StreamQueue::Popped> StreamQueue::Pop() {
   popped.more_follows = !messages_.empty();
   if (const auto* batch = std::get_if<EventBatch>(&popped.message)) {
     bytes_ -= batch->bytes;
+    events_ -= batch->events;
   } else {
     --answers_;
   }
@@ -99,11 +104,17 @@ void StreamQueue::Close() {
   messages_.clear();
   bytes_ = 0;
   answers_ = 0;
+  events_ = 0;
 }
 
 size_t StreamQueue::answers() const {
   absl::MutexLock lock(&mu_);
   return answers_;
+}
+
+size_t StreamQueue::events() const {
+  absl::MutexLock lock(&mu_);
+  return events_;
 }
 
 bool StreamQueue::closed() const {

@@ -29,6 +29,7 @@ struct EventBatch {
   storage::Revision header;
   absl::InlinedVector<Part, 1> parts;  // Not empty; by revision, ascending.
   size_t bytes = 0;
+  size_t events = 0;
 
   void Add(const storage::RevisionEventsPtr& revision, EventSelection selection);
   // What follows `this`, of the same watcher.
@@ -77,6 +78,7 @@ class StreamQueue {
 
   // Queued responses without events.
   size_t answers() const;
+  size_t events() const;
   bool closed() const;
 
  private:
@@ -93,6 +95,7 @@ class StreamQueue {
   Place sealed_ ABSL_GUARDED_BY(mu_) = kNoPlace;     // Up to here nothing joins any more.
   size_t bytes_ ABSL_GUARDED_BY(mu_) = 0;
   size_t answers_ ABSL_GUARDED_BY(mu_) = 0;
+  size_t events_ ABSL_GUARDED_BY(mu_) = 0;
   bool armed_ ABSL_GUARDED_BY(mu_) = true;  // `ready` is owed.
   bool refused_ ABSL_GUARDED_BY(mu_) = false;
   bool closed_ ABSL_GUARDED_BY(mu_) = false;

@@ -209,8 +209,7 @@ void WatchHubImpl::Block(Watcher* watcher) {
 }
 
 bool WatchHubImpl::Deliver(Watcher* watcher, EventBatch&& batch) {
-  int64_t events = 0;
-  for (const EventBatch::Part& part : batch.parts) events += static_cast<int64_t>(part.positions.size());
+  const auto events = static_cast<int64_t>(batch.events);
   if (!watcher->stream->queue().Push(std::move(batch), &watcher->place)) {
     Block(watcher);
     return false;
@@ -325,7 +324,9 @@ void WatchHubImpl::ScheduleTick(WatchStreamImpl* stream) {
 
 WatchHub::Stats WatchHubImpl::stats() const {
   absl::MutexLock lock(&mu_);
-  return stats_;
+  Stats stats = stats_;
+  for (const auto& [serial, stream] : streams_) stats.pending_events += static_cast<int64_t>(stream->queue().events());
+  return stats;
 }
 
 }  // namespace keel::server

@@ -36,6 +36,8 @@ class WatchStream {
   struct Taken {
     bool any = false;           // False: nothing now; `ready` is called once when that changes.
     bool more_follows = false;  // There is another message to take already.
+    bool answer = false;        // To a request of the client: a watcher is created, or cancelled.
+    size_t events = 0;
   };
   // The next message as it goes over the wire, written into what `room` gives for its size. Its header is `header` with
   // the revision that the contract says.
@@ -85,7 +87,8 @@ class WatchHub {
     int64_t streams = 0;
     int64_t watchers = 0;
     int64_t lagging_watchers = 0;
-    int64_t events_total = 0;
+    int64_t events_total = 0;    // Queued to be sent, ever.
+    int64_t pending_events = 0;  // Of these, not taken by their streams yet.
   };
   virtual Stats stats() const = 0;
 };

@@ -63,8 +63,9 @@ WatchStream::Taken WatchStreamImpl::NextWire(const etcdserverpb::ResponseHeader&
       const EventBatch& batch = std::get<EventBatch>(popped->message);
       events_.Take(batch, hub_.store());
       if (!batch.spec->fragment || !NeedsFragments(events_, hub_.options().fragment_bytes)) {
+        const size_t events = events_.events();
         events_.Write(header, room);
-        return {.any = true, .more_follows = popped->more_follows};
+        return {.any = true, .more_follows = popped->more_follows, .answer = false, .events = events};
       }
       pieces_ = Fragment(events_, hub_.options().fragment_bytes);
       events_.Clear();
@@ -76,8 +77,10 @@ WatchStream::Taken WatchStreamImpl::NextWire(const etcdserverpb::ResponseHeader&
   piece.mutable_header()->set_revision(revision);
   const size_t size = piece.ByteSizeLong();
   piece.SerializeWithCachedSizesToArray(room(size));
+  const bool answer = piece.created() || piece.canceled();
+  const auto events = static_cast<size_t>(piece.events_size());
   pieces_.pop_front();
-  return {.any = true, .more_follows = !pieces_.empty() || more_follow_pieces_};
+  return {.any = true, .more_follows = !pieces_.empty() || more_follow_pieces_, .answer = answer, .events = events};
 }
 
 }  // namespace keel::server

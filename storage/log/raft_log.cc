@@ -148,9 +148,12 @@ class RaftLogImpl final : public RaftLog {
   absl::Status WriteAndSync(DiskFile* file, uint64_t offset, std::string_view bytes) {
     const absl::Time begin = Clock::Real().Now();
     KEEL_RETURN_IF_ERROR(file->Write(offset, bytes));
+    const absl::Time written = Clock::Real().Now();
     const absl::Status synced = file->Sync();
     if (!KEEL_MUTANT(kSyncErrorIgnored)) KEEL_RETURN_IF_ERROR(synced);
-    if (options_.observer != nullptr) options_.observer->OnSync(Clock::Real().Now() - begin, bytes.size());
+    if (options_.observer != nullptr) {
+      options_.observer->OnSync(written - begin, Clock::Real().Now() - written, bytes.size());
+    }
     return absl::OkStatus();
   }
 

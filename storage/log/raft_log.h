@@ -35,7 +35,8 @@ struct RaftLogOptions {
 class RaftLogObserver {
  public:
   virtual ~RaftLogObserver() = default;
-  virtual void OnSync(absl::Duration took, size_t bytes) = 0;
+  // Bytes were written, which took `wrote`, and made durable, which took `synced`.
+  virtual void OnSync(absl::Duration wrote, absl::Duration synced, size_t bytes) = 0;
 };
 
 class RaftLog : public raft::StableStore {

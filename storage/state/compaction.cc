@@ -23,7 +23,7 @@ struct DeadKey {
 
 }  // namespace
 
-absl::StatusOr<bool> CompactSlice(Generation* generation, int64_t records_max) {
+absl::StatusOr<bool> CompactSlice(Generation* generation, int64_t records_max, int64_t* removed) {
   // The compact revision first, then the views: one taken in between has a floor at least as high.
   const Revision compact = generation->point().compact;
   Revision floor = generation->floors().LowestUpTo(compact);
@@ -98,6 +98,7 @@ absl::StatusOr<bool> CompactSlice(Generation* generation, int64_t records_max) {
   batch->PutMeta(kCompactionKey, EncodeCompaction(progress));
   KEEL_RETURN_IF_ERROR(engine.Write(batch.get()));
 
+  *removed += static_cast<int64_t>(dead_records.size());
   for (ChangeId change : dead_records) generation->cache().Erase(change);
   for (size_t first = 0; first < dead_keys.size(); first += kEraseAtOnce) {
     absl::MutexLock lock(&generation->mu);

@@ -15,6 +15,7 @@
 namespace keel::storage {
 
 // Looks at up to `records_max` further records. True: there is more to do, perhaps only once a view lets go.
-absl::StatusOr<bool> CompactSlice(Generation* generation, int64_t records_max);
+// `removed` grows by how many were removed.
+absl::StatusOr<bool> CompactSlice(Generation* generation, int64_t records_max, int64_t* removed);
 
 }  // namespace keel::storage

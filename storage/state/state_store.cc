@@ -82,6 +82,7 @@ class StateStoreImpl final : public StateStore {
   const std::shared_ptr<FlushSignal> signal_ = std::make_shared<FlushSignal>();
   std::unique_ptr<GenerationDir> dir_;
   std::atomic<bool> batch_open_ = false;
+  std::atomic<int64_t> compacted_records_ = 0;
   std::atomic<bool> failed_ = false;  // A write failed: what is in memory and what is on disk may differ.
 
   absl::Mutex compacting_;  // One slice, or one piece of the index file, at a time.
@@ -154,7 +155,9 @@ uint64_t StateStoreImpl::cluster_id() const {
 StateSizes StateStoreImpl::sizes() const {
   std::shared_ptr<Generation> generation = Current();
   StateSizes sizes{.allocated_bytes = generation->engine().AllocatedBytes(),
-                   .cached_bytes = static_cast<int64_t>(generation->cache().bytes())};
+                   .cached_bytes = static_cast<int64_t>(generation->cache().bytes()),
+                   .open_views = generation->floors().views(),
+                   .compacted_records = compacted_records_.load(std::memory_order_relaxed)};
   absl::ReaderMutexLock lock(&generation->mu);
   sizes.in_use_bytes = generation->published.stored_bytes;
   sizes.live_keys = static_cast<int64_t>(generation->published.index.live_keys());
@@ -223,7 +226,10 @@ std::vector<std::string> StateStoreImpl::LeaseKeys(LeaseId id) const {
 
 absl::StatusOr<bool> StateStoreImpl::CompactStep(int64_t revisions_max) {
   absl::MutexLock lock(&compacting_);
-  return CompactSlice(Current().get(), revisions_max);
+  int64_t removed = 0;
+  absl::StatusOr<bool> more = CompactSlice(Current().get(), revisions_max, &removed);
+  compacted_records_.fetch_add(removed, std::memory_order_relaxed);
+  return more;
 }
 
 absl::StatusOr<bool> StateStoreImpl::CheckpointIndexStep() {

@@ -117,6 +117,8 @@ struct StateSizes {
   int64_t live_keys = 0;
   int64_t index_bytes = 0;   // In memory.
   int64_t cached_bytes = 0;  // Of records, in memory.
+  int64_t open_views = 0;
+  int64_t compacted_records = 0;  // Removed by CompactStep since Open.
 };
 
 struct HashResult {

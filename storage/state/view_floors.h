@@ -3,6 +3,7 @@
 // The compact revisions that live views were taken at: physical compaction stays at or below the lowest.
 // Thread-safe.
 
+#include <cstdint>
 #include <map>
 
 #include "absl/synchronization/mutex.h"
@@ -16,11 +17,18 @@ class ViewFloors {
   void Add(Revision floor) {
     absl::MutexLock lock(&mu_);
     ++floors_[floor];
+    ++views_;
   }
   void Remove(Revision floor) {
     absl::MutexLock lock(&mu_);
     auto it = floors_.find(floor);
     if (--it->second == 0) floors_.erase(it);
+    --views_;
+  }
+
+  int64_t views() const {
+    absl::MutexLock lock(&mu_);
+    return views_;
   }
 
   // The lower of `limit` and the lowest floor.
@@ -40,6 +48,7 @@ class ViewFloors {
  private:
   mutable absl::Mutex mu_;
   std::map<Revision, int> floors_ ABSL_GUARDED_BY(mu_);
+  int64_t views_ ABSL_GUARDED_BY(mu_) = 0;
 };
 
 }  // namespace keel::storage

@@ -62,7 +62,7 @@ class CountingMetrics final : public Metrics {
     absl::MutexLock lock(&mu_);
     handled_[Name(service, method)].push_back(code);
   }
-  void LogSynced(absl::Duration, size_t) override {}
+  void LogSynced(absl::Duration, absl::Duration, size_t) override {}
   void LeaderChanged(bool, bool) override {}
   void HealthChecked(bool) override {}
   std::string Render(const Member&) override { return ""; }

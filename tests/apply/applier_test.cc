@@ -36,6 +36,7 @@ class RecordingLeases final : public LeaseKeeper {
   void TimeToLiveAsLeader(storage::LeaseId, absl::Time,
                           absl::AnyInvocable<void(absl::StatusOr<LeaseTimeToLive>)>) override {}
   std::vector<storage::LeaseId> Leases() const override { return {}; }
+  uint64_t renewals() const override { return 0; }
   void OnGranted(const storage::LeaseRecord& lease) override {
     seen.push_back("granted " + std::to_string(lease.id.value()) + " by " + std::to_string(lease.grant_index));
   }

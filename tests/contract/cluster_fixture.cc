@@ -8,9 +8,12 @@
 #include <iostream>
 
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "base/check.h"
 #include "base/string_view.h"
+#include "tests/gateway/http_client.h"
 
 namespace keel::contract {
 namespace {
@@ -201,6 +204,18 @@ void ClusterContract::Await(const std::function<bool()>& reached, std::string_vi
     ASSERT_LT(absl::Now(), deadline) << what;
     PollPause();
   }
+}
+
+double ClusterContract::Metric(int member, std::string_view name) {
+  const std::string text =
+      server::HttpClient(*ParseEndpoint(members().processes().endpoint(member))).Call("GET", "/metrics").body;
+  double sum = 0;
+  for (const absl::string_view line : absl::StrSplit(text, '\n')) {
+    const size_t end = line.find_first_of("{ ");
+    double value = 0;
+    if (line.substr(0, end) == ToAbsl(name) && absl::SimpleAtod(line.substr(line.rfind(' ') + 1), &value)) sum += value;
+  }
+  return sum;
 }
 
 int64_t ClusterContract::NewLeaseId() {

@@ -90,6 +90,8 @@ class ClusterContract : public ::testing::Test {
   std::unique_ptr<Client> NewClient(std::vector<int> of = {0, 1, 2}, ClientOptions options = {});
   // Polls until `reached`; a failure of the test when it is not in time.
   static void Await(const std::function<bool()>& reached, std::string_view what);
+  // What a member's metrics say, summed over the labels; 0: nothing.
+  double Metric(int member, std::string_view name);
   // A lease id that no other test uses.
   static int64_t NewLeaseId();
   // The TTL that one renewal through `member` answers.

@@ -113,6 +113,8 @@ TEST_F(ClusterContract, B059_WatchersOnAFollowerGoOnAfterItIsGivenASnapshot) {
   // More than the others keep for it: of entries here, of bytes there.
   const int64_t missed = at(other).Put(Key("watched"));
   const int entries = is_etcd() ? 5300 : 280;
+  const double received = Metric(follower, "etcd_network_snapshot_receive_success");
+  const double sent = Metric(other, "etcd_network_snapshot_send_success");
   etcdserverpb::PutRequest filling;
   filling.set_key(Key("filling"));
   filling.set_value(std::string(is_etcd() ? 1 : 200 * 1024, 'x'));
@@ -137,6 +139,9 @@ TEST_F(ClusterContract, B059_WatchersOnAFollowerGoOnAfterItIsGivenASnapshot) {
     for (const mvccpb::Event& event : message.events()) seen.push_back(event.kv().mod_revision());
   }
   EXPECT_THAT(seen, testing::ElementsAre(missed, after));
+  // It did not come back by the log.
+  Await([&] { return Metric(follower, "etcd_network_snapshot_receive_success") > received; }, "no snapshot arrives");
+  Await([&] { return Metric(other, "etcd_network_snapshot_send_success") > sent; }, "no snapshot is sent");
   at(other).Call(absl::StrCat("delete key: '", Key("filling"), "'"));
 }
 

@@ -144,6 +144,7 @@ class FakeLeaseKeeper final : public LeaseKeeper {
     done(LeaseTimeToLive{.ttl = 10 * id.value() - 1, .granted_ttl = 10 * id.value()});
   }
   std::vector<storage::LeaseId> Leases() const override { return {}; }
+  uint64_t renewals() const override { return 0; }
   void OnGranted(const storage::LeaseRecord&) override {}
   void OnRevoked(storage::LeaseId) override {}
   void OnStateReplaced() override {}
