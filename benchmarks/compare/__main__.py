@@ -37,8 +37,8 @@ def _arguments():
     parser.add_argument("--rounds", type=int, default=None, help="of each scenario and system; 5, quick: 1")
     parser.add_argument("--duration", type=float, default=None, help="of a round under load, seconds; 4, quick: 1.5")
     parser.add_argument("--keys", type=int, default=None,
-                        help="that every cluster holds; 100000, quick: 10000. Memory is taken after three times as many "
-                             "puts")
+                        help="that every cluster holds; 100000, quick: 10000. Memory is taken after three times as "
+                             "many puts")
     parser.add_argument("--etcd", metavar="PATH", action="append", default=[],
                         help="an etcd beside those in PATH; again for more")
     parser.add_argument("--no-etcd", action="store_true", help="measure Keel alone")
@@ -183,6 +183,7 @@ def main():
     if args.report:
         with open(args.report) as lines:
             runs = [json.loads(line) for line in lines]
+        scenarios = all_scenarios(runs[0]["quick"])
     else:
         if not args.bin:
             subprocess.run([os.path.join(ROOT, "scripts/build"), "release", *PROGRAMS], check=True)
@@ -197,7 +198,8 @@ def main():
         folder = tempfile.mkdtemp(prefix="keel-bench-", dir=args.data)
         try:
             recorder = Recorder(os.path.join(out, "runs.jsonl"))
-            recorder.add("conditions", rounds=rounds, duration=duration, keys=keys, **conditions.of(ROOT, folder, systems))
+            recorder.add("conditions", quick=args.quick, rounds=rounds, duration=duration, keys=keys,
+                         **conditions.of(ROOT, folder, systems))
             begin = time.monotonic()
             bench = Bench(programs, folder, keys=keys, duration=duration)
             _measure(bench, wanted, systems, rounds, recorder)

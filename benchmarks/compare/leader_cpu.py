@@ -1,12 +1,12 @@
-"""Where the CPU time of Keel's leader goes: RPC front, raft, log, apply and reply, and how much of each is a library's."""
+"""Where the CPU time of Keel's leader goes: RPC front, raft, log, apply, reply; and how much of it is a library's."""
 
 # By the names that threads have in the operating system (at most 15 characters).
 _PARTS = {
     "raft": "raft", "log-writer": "log", "log-reader": "log", "apply": "apply",
     "rocksdb:low": "flush and compaction", "rocksdb:high": "flush and compaction",
     "nexting_thread": "RPC front", "default-executo": "RPC front", "resolver-execut": "RPC front",
-    "event_engine": "RPC front", "timer_manager": "RPC front", "grpc_global_tim": "RPC front", "grpc-awake": "RPC front",
-    "proposer": "RPC front", "reader": "RPC front", "streams": "RPC front",
+    "event_engine": "RPC front", "timer_manager": "RPC front", "grpc_global_tim": "RPC front",
+    "grpc-awake": "RPC front", "proposer": "RPC front", "reader": "RPC front", "streams": "RPC front",
 }
 _OTHER = "everything else"
 PARTS = ("RPC front", "raft", "log", "apply", "reply", "flush and compaction", _OTHER)
@@ -19,8 +19,8 @@ def part_of(thread):
 
 def library_of(dso):
     for prefix, library in (("libgrpc", "gRPC"), ("libgpr", "gRPC"), ("libaddress_sorting", "gRPC"), ("libupb", "gRPC"),
-                            ("libcares", "gRPC"), ("libre2", "gRPC"), ("libprotobuf", "protobuf"), ("[kernel", "kernel"),
-                            ("[vdso", "kernel"), ("librocksdb", "RocksDB"), ("keeld", "Keel")):
+                            ("libcares", "gRPC"), ("libre2", "gRPC"), ("libprotobuf", "protobuf"),
+                            ("[kernel", "kernel"), ("[vdso", "kernel"), ("librocksdb", "RocksDB"), ("keeld", "Keel")):
         if dso.startswith(prefix):
             return library
     return "C and C++ libraries"

@@ -18,7 +18,8 @@ _PART_COLOURS = ("#0b6e99", "#3d9970", "#d98e04", "#a23b72", "#6a4c93", "#8a7f72
 plt.rcParams.update({
     "font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": "#e8e8e8",
     "axes.axisbelow": True, "svg.fonttype": "none", "svg.hashsalt": "keel", "legend.frameon": False,
-    "axes.titlesize": 10, "axes.titleweight": "bold", "axes.titlelocation": "left", "figure.constrained_layout.use": True,
+    "axes.titlesize": 10, "axes.titleweight": "bold", "axes.titlelocation": "left",
+    "figure.constrained_layout.use": True,
 })
 
 _THOUSANDS = FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 1 else f"{value:g}")

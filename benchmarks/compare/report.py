@@ -70,10 +70,10 @@ def _conditions(figures):
     c = figures.conditions
     rounds = "one round" if c["rounds"] == 1 else f"{c['rounds']} alternating rounds"
     text = (f"Medians of {rounds} of {c['duration']:g} s on {c['date'][:10]}: {' and '.join(c['systems'])} "
-            f"(commit {c['commit']}), three members each on loopback, their own defaults and fsync on, {c['keys']:,} keys "
-            f"of 16 bytes with values of 256, 6 connections spread over the members. {c['cores']} cores ({c['cpu']}), which members "
-            f"and load share, {c['memory_gib']} GiB, kernel {c['kernel']}, {c['filesystem']} on which a synced write of "
-            f"4 KiB takes {c['sync_ms']:g} ms, gRPC {c['grpc']}.")
+            f"(commit {c['commit']}), three members each on loopback, their own defaults and fsync on, {c['keys']:,} "
+            f"keys of 16 bytes with values of 256, 6 connections spread over the members. {c['cores']} cores "
+            f"({c['cpu']}), which members and load share, {c['memory_gib']} GiB, kernel {c['kernel']}, "
+            f"{c['filesystem']} on which a synced write of 4 KiB takes {c['sync_ms']:g} ms, gRPC {c['grpc']}.")
     if figures.others_share() >= 0.05:
         text += (f" Programs that have nothing to do with this took {figures.others_share():.0%} of the machine "
                  "meanwhile.")
@@ -103,10 +103,11 @@ def summary(figures):
                 or scenario.key == "watch-last":
             continue
         rows.append([scenario.title] + _cell(figures, scenario.key, "per_second")
-                    + _cell(figures, scenario.key, "p99_us", 1000) + _cell(figures, scenario.key, "server_cpu_us_per_op"))
+                    + _cell(figures, scenario.key, "p99_us", 1000)
+                    + _cell(figures, scenario.key, "server_cpu_us_per_op"))
     if rows:
-        parts.append(_table(["", f"{etcd}, per second", "Keel", "", "p99, ms", "Keel", "", "server CPU, µs each", "Keel",
-                             ""], rows))
+        parts.append(_table(["", f"per second: {etcd}", "Keel", "ratio", "p99, ms: etcd", "Keel", "ratio",
+                             "server CPU, µs each: etcd", "Keel", "ratio"], rows))
     rows = []
     for scenario in figures.of_kind("load"):
         if scenario.rate:
@@ -119,7 +120,7 @@ def summary(figures):
         if figures.median(key, figures.keel, figure) is not None:
             rows.append([title] + _cell(figures, key, figure, scale))
     if rows:
-        parts.append(_table(["", etcd, "Keel", ""], rows))
+        parts.append(_table(["", etcd, "Keel", "ratio"], rows))
     return "\n".join(parts)
 
 
@@ -181,7 +182,8 @@ def _batch_rows(figures):
             calls = member["sync_calls"]
             syncs = member["log_syncs"]
             yield [run["system"], f"{i + 1}", f"{member['entries']:,.0f}", f"{syncs:,.0f}",
-                   "not counted" if calls is None else f"{calls:,}", _number(member["entries"] / syncs if syncs else None)]
+                   "not counted" if calls is None else f"{calls:,}",
+                   _number(member["entries"] / syncs if syncs else None)]
 
 
 def _sync_rows(figures):
@@ -200,7 +202,8 @@ def full(figures, pictures):
              "line means and how it is measured.\n", _conditions(figures)]
     bars = _bars(figures)
     if bars:
-        parts += ["## What is wanted, and what there is\n", _table(["", "beside", "wanted", "measured", ""], bars, names=2)]
+        parts += ["## What is wanted, and what there is\n",
+                  _table(["", "beside", "wanted", "measured", "so it is"], bars, names=2)]
     parts += [f"![{name.partition('.')[0]}]({name})\n" for name in pictures]
     parts += ["## Everything\n", _table(
         ["", "", "per second (lowest to highest round)", "p50, ms", "p99, ms", "p99.9, ms", "server CPU, µs each",
@@ -211,23 +214,26 @@ def full(figures, pictures):
     if gaps:
         parts += ["## kill -9 of the leader until a write is taken\n", _table(
             ["", "kills", "shortest, ms", "median", "longest"],
-            [[system, str(len(v)), _number(v[0]), _number(statistics.median(v)), _number(v[-1])] for system, v in gaps])]
+            [[system, str(len(v)), _number(v[0]), _number(statistics.median(v)), _number(v[-1])]
+             for system, v in gaps])]
     memory = list(_memory_rows(figures))
     if memory:
-        parts += ["## Memory\n", "Of a member, in MiB, after the same number of puts on a cluster that was started for it.\n",
-                  _table(["", "resident, mean of the members", "its own", "of files that it maps", "highest of any member"],
-                         memory)]
+        parts += ["## Memory\n",
+                  "Of a member, in MiB, after the same number of puts on a cluster that was started for it.\n",
+                  _table(["", "resident, mean of the members", "its own", "of files that it maps",
+                          "highest of any member"], memory)]
     batches = list(_batch_rows(figures))
     if batches:
         parts += ["## Syncs\n",
-                  "Puts of 1,000 clients. A member's log syncs once for all entries that waited when it began to write. "
-                  "The system calls are those of the whole process, so what they exceed the log's syncs by is what else "
-                  "it syncs.\n",
+                  "Puts of 1,000 clients. A member's log syncs once for all entries that waited when it began to "
+                  "write. The system calls are those of the whole process, so what they exceed the log's syncs by is "
+                  "what else it syncs.\n",
                   _table(["", "member", "entries", "syncs of the log", "fsync and fdatasync calls", "entries per sync"],
                          batches, names=2)]
     syncs = list(_sync_rows(figures))
     if syncs:
-        parts += ["Entries per sync and member under each load:\n", _table(["", "", "entries per sync"], syncs, names=2)]
+        parts += ["Entries per sync and member under each load:\n",
+                  _table(["", "", "entries per sync"], syncs, names=2)]
     for scenario in figures.of_kind("leader"):
         for run in figures.runs(scenario.key):
             parts += [f"## The leader's CPU: {scenario.title}\n", leader_tables(run, _table)]
