@@ -185,9 +185,9 @@ class MetricsImpl final : public Metrics {
     if (turn.events > 0) {
       watch_turn_->Observe(seconds);
       watch_turn_event_->Observe(seconds / static_cast<double>(turn.events));
-    } else {
-      (turn.answers ? watch_turn_answers_ : watch_turn_progress_)->Observe(seconds);
     }
+    if (turn.answers) watch_turn_answers_->Observe(seconds);
+    if (turn.events == 0 && !turn.answers) watch_turn_progress_->Observe(seconds);
   }
 
   void ReadIndexEnded(bool ok, absl::Duration took) override {

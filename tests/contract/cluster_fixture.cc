@@ -218,6 +218,12 @@ double ClusterContract::Metric(int member, std::string_view name) {
   return sum;
 }
 
+double ClusterContract::SumOverMembers(std::string_view name) {
+  double sum = 0;
+  for (int member = 0; member < kMembers; ++member) sum += Metric(member, name);
+  return sum;
+}
+
 int64_t ClusterContract::NewLeaseId() {
   static int64_t last = 1000;
   return ++last;

@@ -92,6 +92,7 @@ class ClusterContract : public ::testing::Test {
   static void Await(const std::function<bool()>& reached, std::string_view what);
   // What a member's metrics say, summed over the labels; 0: nothing.
   double Metric(int member, std::string_view name);
+  double SumOverMembers(std::string_view name);
   // A lease id that no other test uses.
   static int64_t NewLeaseId();
   // The TTL that one renewal through `member` answers.
