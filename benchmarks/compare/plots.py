@@ -103,8 +103,11 @@ def _throughput(figures, folder):
     _lines(left, figures, puts, "per_second")
     left.set(title="Puts a second, by clients", xlabel="clients", ylim=(0, None))
     left.legend()
-    _bars(right, figures, rest, "per_second")
-    right.set_title("Other requests a second")
+    if rest:
+        _bars(right, figures, rest, "per_second")
+        right.set_title("Other requests a second")
+    else:
+        right.set_visible(False)
     _save(figure, folder, "throughput.svg")
 
 
