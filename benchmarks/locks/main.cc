@@ -9,10 +9,7 @@
 //
 // The server is started as three members on loopback, with its own defaults; any that takes etcd's flags will do.
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -26,11 +23,11 @@
 #include <iostream>
 #include <memory>
 #include <new>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
@@ -39,6 +36,7 @@
 #include "keel/mutex.h"
 #include "keel/session.h"
 #include "tools/local_cluster/local_cluster.h"
+#include "tools/local_cluster/metric.h"
 
 namespace keel {
 namespace {
@@ -158,33 +156,16 @@ int HandOver(const std::vector<std::string>& endpoints, int processes, int round
   return 0;
 }
 
-// What a member's metrics say it has sent to watchers; 0 if it does not answer.
-int64_t EventsSent(const std::string& endpoint) {
-  const std::vector<std::string> parts = absl::StrSplit(endpoint, ':');
-  if (parts.size() != 2) return 0;
-  sockaddr_in address = {};
-  address.sin_family = AF_INET;
-  int port = 0;
-  if (!absl::SimpleAtoi(parts[1], &port) || inet_pton(AF_INET, parts[0].c_str(), &address.sin_addr) != 1) return 0;
-  address.sin_port = htons(static_cast<uint16_t>(port));
-  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  std::string answer;
-  if (connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0) {
-    const std::string request =
-        absl::StrCat("GET /metrics HTTP/1.1\r\nHost: ", endpoint, "\r\nConnection: close\r\n\r\n");
-    if (send(fd, request.data(), request.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(request.size())) {
-      char buffer[65536];
-      ssize_t n;
-      while ((n = read(fd, buffer, sizeof buffer)) > 0) answer.append(buffer, static_cast<size_t>(n));
-    }
-  }
-  close(fd);
-  const std::string name = "\netcd_debugging_mvcc_events_total ";
-  const size_t at = answer.find(name);
+// What the members' metrics say they have sent to watchers; unset, with the reason told, if one does not say.
+std::optional<int64_t> EventsSent(const std::vector<std::string>& endpoints) {
   double sent = 0;
-  if (at != std::string::npos) {
-    const size_t begin = at + name.size();
-    if (!absl::SimpleAtod(answer.substr(begin, answer.find_first_of("\r\n", begin) - begin), &sent)) return 0;
+  for (const std::string& endpoint : endpoints) {
+    const absl::StatusOr<double> events = tools::ReadMetric(endpoint, "etcd_debugging_mvcc_events_total");
+    if (!events.ok()) {
+      std::cerr << events.status() << "\n";
+      return std::nullopt;
+    }
+    sent += *events;
   }
   return static_cast<int64_t>(sent);
 }
@@ -228,18 +209,18 @@ int Herd(const std::vector<std::string>& endpoints, int waiters) {
     absl::SleepFor(absl::Milliseconds(20));
   }
   absl::SleepFor(absl::Seconds(2));  // Until the last of them watches.
-  int64_t before = 0, after = 0;
-  for (const std::string& endpoint : endpoints) before += EventsSent(endpoint);
+  const std::optional<int64_t> before = EventsSent(endpoints);
   const int64_t begin = Clock();
   if (!holder.Unlock().ok()) ++failed;
   for (std::thread& thread : threads) thread.join();
-  for (const std::string& endpoint : endpoints) after += EventsSent(endpoint);
+  const std::optional<int64_t> after = EventsSent(endpoints);
   std::vector<int64_t> gaps;
   for (size_t i = 0; i < static_cast<size_t>(order.load()); ++i) {
     gaps.push_back(locked_at[i] - (i == 0 ? begin : locked_at[i - 1]));
   }
   Print("from one holder to the next", std::move(gaps));
-  std::cout << waiters << " waiters, " << waiters << " releases: " << after - before << " events sent; " << failed
+  if (!before || !after) return 1;
+  std::cout << waiters << " waiters, " << waiters << " releases: " << *after - *before << " events sent; " << failed
             << " failed\n";
   return failed == 0 ? 0 : 1;
 }

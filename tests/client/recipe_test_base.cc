@@ -1,15 +1,12 @@
 #include "tests/client/recipe_test_base.h"
 
-#include <arpa/inet.h>
 #include <gtest/gtest.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
-#include "absl/strings/numbers.h"
-#include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
+#include <thread>
+
+#include "absl/strings/match.h"
 #include "absl/time/clock.h"
+#include "tools/local_cluster/metric.h"
 
 namespace keel::testing {
 
@@ -51,32 +48,28 @@ std::string ValueAt(Client& client, const std::string& key) {
 }
 
 int64_t EventsSent(const std::string& endpoint) {
-  const std::vector<std::string> parts = absl::StrSplit(endpoint, ':');
-  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address = {};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(static_cast<uint16_t>(std::stoi(parts.at(1))));
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  std::string answer;
-  if (connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0) {
-    const std::string request =
-        absl::StrCat("GET /metrics HTTP/1.1\r\nHost: ", endpoint, "\r\nConnection: close\r\n\r\n");
-    if (send(fd, request.data(), request.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(request.size())) {
-      char buffer[65536];
-      ssize_t n;
-      while ((n = read(fd, buffer, sizeof buffer)) > 0) answer.append(buffer, static_cast<size_t>(n));
-    }
-  }
-  close(fd);
-  const std::string name = "\netcd_debugging_mvcc_events_total ";
-  const size_t at = answer.find(name);
-  double sent = -1;
-  if (at != std::string::npos) {
-    const size_t begin = at + name.size();
-    EXPECT_TRUE(absl::SimpleAtod(answer.substr(begin, answer.find_first_of("\r\n", begin) - begin), &sent));
-  }
-  EXPECT_GE(sent, 0) << "no count of events in the metrics of " << endpoint;
-  return static_cast<int64_t>(sent);
+  const absl::StatusOr<double> sent = tools::ReadMetric(endpoint, "etcd_debugging_mvcc_events_total");
+  EXPECT_TRUE(sent.ok()) << sent.status();
+  return sent.ok() ? static_cast<int64_t>(*sent) : -1;
+}
+
+void ExpectWaitersLeave(Client& client, const MakeLock& make, const std::string& queue, int64_t holders_keys) {
+  const auto a = Open(client), b = Open(client);
+  const TestLock holder = make(*a), dies = make(*b), stops = make(*a);
+  ASSERT_TRUE(holder.lock(Soon()).ok());
+  std::thread one([&] {
+    const absl::Status lost = dies.lock(Soon());
+    EXPECT_EQ(lost.code(), absl::StatusCode::kFailedPrecondition) << lost;
+    EXPECT_TRUE(absl::EndsWith(lost.message(), ": session is expired")) << lost;
+  });
+  std::thread two([&] { EXPECT_EQ(stops.lock(Soon()).code(), absl::StatusCode::kCancelled); });
+  AwaitKeys(client, queue, holders_keys + 2);
+  EXPECT_TRUE(b->Close().ok());
+  one.join();
+  EXPECT_TRUE(stops.unlock().ok());
+  two.join();
+  EXPECT_EQ(CountKeys(client, queue), holders_keys);
+  EXPECT_TRUE(holder.held());
 }
 
 }  // namespace keel::testing

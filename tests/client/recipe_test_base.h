@@ -2,10 +2,12 @@
 
 // What the tests of locks, queues and the like have in common.
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "keel/client.h"
 #include "keel/session.h"
@@ -27,5 +29,17 @@ std::string ValueAt(Client& client, const std::string& key);
 
 // How many events the member at `endpoint` has sent to watchers, as its metrics say.
 int64_t EventsSent(const std::string& endpoint);
+
+// A lock of some kind under a session.
+struct TestLock {
+  std::function<absl::Status(absl::Time)> lock;
+  std::function<absl::Status()> unlock;
+  std::function<bool()> held;
+};
+using MakeLock = std::function<TestLock(Session&)>;
+
+// A claim about every kind of lock for one: who waits for it leaves when its session dies or it is called off. Keys of
+// those who wait are below `queue`, and `holders_keys` of the holder.
+void ExpectWaitersLeave(Client& client, const MakeLock& make, const std::string& queue, int64_t holders_keys);
 
 }  // namespace keel::testing

@@ -109,19 +109,13 @@ TEST(RwMutexTest, ManyReadersAndWritersNeverMeet) {
 TEST(RwMutexTest, AWaiterLeavesWhenItsSessionDiesOrItIsCalledOff) {
   KEEL_START_CLUSTER(cluster, 1);
   const auto client = Connect(cluster->endpoints());
-  const auto a = Open(*client), b = Open(*client);
-  RwMutex holder(*client, *a, "rw"), dies(*client, *b, "rw"), stops(*client, *a, "rw");
-  ASSERT_TRUE(holder.Lock(Soon()).ok());
-  std::thread one(
-      [&] { EXPECT_EQ(dies.LockShared(Soon()), absl::FailedPreconditionError("rwmutex: session is expired")); });
-  std::thread two([&] { EXPECT_EQ(stops.Lock(Soon()).code(), absl::StatusCode::kCancelled); });
-  AwaitKeys(*client, "rw/", 3);
-  EXPECT_TRUE(b->Close().ok());
-  one.join();
-  EXPECT_TRUE(stops.Unlock().ok());
-  two.join();
-  EXPECT_EQ(CountKeys(*client, "rw/"), 1);
-  EXPECT_TRUE(holder.held());
+  const auto make = [&](Session& session) {
+    auto mutex = std::make_shared<RwMutex>(*client, session, "rw");
+    return testing::TestLock{.lock = [mutex](absl::Time deadline) { return mutex->Lock(deadline); },
+                             .unlock = [mutex] { return mutex->Unlock(); },
+                             .held = [mutex] { return mutex->held(); }};
+  };
+  testing::ExpectWaitersLeave(*client, make, "rw/", 1);
 }
 
 TEST(RwMutexTest, AGuardedTransactionOfADeposedHolderChangesNothing) {

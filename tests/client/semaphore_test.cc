@@ -126,19 +126,13 @@ TEST(SemaphoreTest, ADeadHoldersPlaceIsGivenOnAndItsGuardFails) {
 TEST(SemaphoreTest, AWaiterLeavesWhenItsSessionDiesOrItIsCalledOff) {
   KEEL_START_CLUSTER(cluster, 1);
   const auto client = Connect(cluster->endpoints());
-  const auto a = Open(*client), b = Open(*client);
-  Semaphore holder(*client, *a, "sem", 1), dies(*client, *b, "sem", 1), stops(*client, *a, "sem", 1);
-  ASSERT_TRUE(holder.Acquire(Soon()).ok());
-  std::thread one(
-      [&] { EXPECT_EQ(dies.Acquire(Soon()), absl::FailedPreconditionError("semaphore: session is expired")); });
-  std::thread two([&] { EXPECT_EQ(stops.Acquire(Soon()).code(), absl::StatusCode::kCancelled); });
-  AwaitKeys(*client, "sem/queue/", 2);
-  EXPECT_TRUE(b->Close().ok());
-  one.join();
-  EXPECT_TRUE(stops.Release().ok());
-  two.join();
-  EXPECT_EQ(CountKeys(*client, "sem/queue/"), 0);
-  EXPECT_TRUE(holder.held());
+  const auto make = [&](Session& session) {
+    auto semaphore = std::make_shared<Semaphore>(*client, session, "sem", 1);
+    return testing::TestLock{.lock = [semaphore](absl::Time deadline) { return semaphore->Acquire(deadline); },
+                             .unlock = [semaphore] { return semaphore->Release(); },
+                             .held = [semaphore] { return semaphore->held(); }};
+  };
+  testing::ExpectWaitersLeave(*client, make, "sem/queue/", 0);
 }
 
 }  // namespace
