@@ -80,7 +80,8 @@ absl::StatusOr<Ledger::Outcome> Ledger::Commit(const Txn& txn, absl::Time deadli
 
 absl::StatusOr<Ledger::Outcome> Ledger::CommitOn(Page& page, LeaseId lease, const Txn& txn, absl::Time deadline) {
   if (!page.is_certain) {
-    if (auto turned = Turn(page, lease, "", deadline); !turned.ok()) return turned.status();
+    const auto turned = patience_.Try(deadline, [&](const CallOptions&) { return Turn(page, lease, "", deadline); });
+    if (!turned.ok()) return turned.status();
   }
   const std::string mark = NewMark();
   bool in_doubt = false;  // Something we sent may be executed yet, or has been.

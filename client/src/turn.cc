@@ -22,9 +22,11 @@ std::string KeyOf(const std::string& prefix, LeaseId lease) {
 Turn::Turn(Client& client, std::shared_ptr<SessionCore> session, std::string_view name, std::string_view recipe)
     : patience_(client, std::move(session), recipe),
       prefix_(absl::StrCat(ToAbsl(name), "/")),
-      key_(KeyOf(prefix_, patience_.session()->lease())) {}
+      key_(KeyOf(prefix_, patience_.session()->lease())),
+      ledger_(patience_, name) {}
 
 absl::StatusOr<bool> Turn::Take(std::string_view value, Wait wait, absl::Time deadline) {
+  Place place;
   {
     absl::MutexLock lock(&mu_);
     if (!mu_.AwaitWithDeadline(absl::Condition(this, &Turn::IsIdle), deadline)) {
@@ -32,74 +34,86 @@ absl::StatusOr<bool> Turn::Take(std::string_view value, Wait wait, absl::Time de
     }
     taking_ = true;
     patience_.Begin();
-    queued_ = true;
+    place.revision = queued_;
   }
   absl::StatusOr<ResponseHeader> turn = absl::UnknownError("");
   bool is_behind = false;
-  absl::StatusOr<Place> place = Enqueue(value, deadline);
-  if (!place.ok()) {
-    turn = place.status();
-  } else if (place->is_first) {
-    turn = place->header;
+  const absl::Status queued = Enqueue(value, deadline, &place);
+  if (!queued.ok()) {
+    turn = queued;
+  } else if (place.is_first) {
+    turn = place.header;
   } else if (wait == Wait::kNo) {
     is_behind = true;
   } else {
-    turn = WaitForTurn(*place, deadline);
+    turn = WaitForTurn(place, deadline);
   }
   if (turn.ok() && session_lost()) turn = patience_.Expired();
 
   const bool is_ours = turn.ok();
   if (!is_ours) {
     // Somebody behind us must not wait for one who is no longer there. When the session is lost its keys go with it.
-    const absl::Status left = DeleteKey(place.ok() ? place->revision : 0);
+    const absl::Status left = absl::IsUnknown(queued) ? DeleteWhatThereIs() : DeleteKey(place.revision);
     if (is_behind && !left.ok()) turn = left;
     is_behind = is_behind && left.ok();
   }
   absl::MutexLock lock(&mu_);
   taking_ = false;
-  // Leave() came when it was too late to stop waiting; it deletes the key itself, and counts on it not being ours.
-  if (is_ours && patience_.called_off()) return patience_.CalledOff();
-  ours_ = is_ours;
-  queued_ = is_ours;
+  ours_ = false;
+  queued_ = is_ours ? place.revision : 0;
   if (!is_ours) {
     if (is_behind) return false;
     return turn.status();
   }
-  token_.store(place->revision, std::memory_order_release);
+  // Leave() came when it was too late to stop waiting; it goes on to delete the key.
+  if (patience_.called_off()) return patience_.CalledOff();
+  ours_ = true;
+  token_.store(place.revision, std::memory_order_release);
   header_ = *turn;
   return true;
 }
 
-absl::StatusOr<Turn::Place> Turn::Enqueue(std::string_view value, absl::Time deadline) {
+absl::Status Turn::Enqueue(std::string_view value, absl::Time deadline, Place* place) {
   const RangeOptions first = {
       .prefix = true, .limit = 1, .sort_order = SortOrder::kAscend, .sort_target = SortTarget::kCreateRevision};
-  // It guards itself: executed twice, it finds its own key and reads it.
   const Txn enqueue = Txn()
                           .If(CreateRevisionOf(key_) == 0)
                           .Then(Put(key_, value).WithLease(lease()), Get(prefix_, first))
                           .Else(Get(key_), Get(prefix_, first));
-  absl::StatusOr<TxnResponse> answer = patience_.TryCommit(enqueue, deadline);
-  if (!answer.ok()) {
-    return absl::IsNotFound(answer.status()) ? patience_.Expired() : answer.status();  // No such lease.
+  const absl::StatusOr<Ledger::Outcome> outcome = ledger_.Commit(enqueue, deadline);
+  if (!outcome.ok()) {
+    return absl::IsNotFound(outcome.status()) ? patience_.Expired() : outcome.status();  // No such lease.
   }
-  if (answer->responses.size() != 2 || !answer->responses[1].is_range() ||
-      (!answer->succeeded && (!answer->responses[0].is_range() || answer->responses[0].range().kvs.empty()))) {
+  place->header = outcome->header;
+  if (outcome->succeeded) place->revision = outcome->header.revision;
+  if (!outcome->responses.has_value()) {
+    // It was executed and its answer lost, with who is before us.
+    int64_t now = 0;
+    KEEL_ASSIGN_OR_RETURN(const TxnResponse look, Look(*place, now, deadline));
+    place->is_first = look.responses[0].range().kvs.empty();
+    place->header = look.header;
+    return absl::OkStatus();
+  }
+  const std::vector<OpResponse>& responses = *outcome->responses;
+  if (responses.size() != 2 || !responses[1].is_range() ||
+      (!outcome->succeeded && (!responses[0].is_range() || responses[0].range().kvs.empty()))) {
     return patience_.NoAnswerFits();
   }
-  Place place{.revision = answer->header.revision, .header = answer->header};
-  if (!answer->succeeded) {
-    const KeyValue& own = answer->responses[0].range().kvs[0];
-    place.revision = own.create_revision;
-    if (own.value != value) {
-      absl::StatusOr<TxnResponse> replaced = patience_.TryCommit(
-          Txn().If(CreateRevisionOf(key_) == place.revision).Then(Put(key_, value).WithLease(lease())), deadline);
-      if (!replaced.ok()) return replaced.status();
-      if (!replaced->succeeded) return patience_.Expired();
-    }
+  if (!outcome->succeeded) {
+    const KeyValue& own = responses[0].range().kvs[0];
+    place->revision = own.create_revision;
+    if (own.value != value) KEEL_RETURN_IF_ERROR(PutValue(value, own.create_revision, deadline));
   }
-  const std::vector<KeyValue>& owner = answer->responses[1].range().kvs;
-  place.is_first = owner.empty() || owner[0].create_revision == place.revision;
-  return place;
+  const std::vector<KeyValue>& owner = responses[1].range().kvs;
+  place->is_first = owner.empty() || owner[0].create_revision == place->revision;
+  return absl::OkStatus();
+}
+
+absl::Status Turn::PutValue(std::string_view value, int64_t revision, absl::Time deadline) {
+  const absl::StatusOr<Ledger::Outcome> replaced =
+      ledger_.Commit(Txn().If(CreateRevisionOf(key_) == revision).Then(Put(key_, value).WithLease(lease())), deadline);
+  if (!replaced.ok() && !absl::IsNotFound(replaced.status())) return replaced.status();
+  return replaced.ok() && replaced->succeeded ? absl::OkStatus() : patience_.Expired();
 }
 
 absl::StatusOr<ResponseHeader> Turn::WaitForTurn(const Place& place, absl::Time deadline) {
@@ -147,15 +161,15 @@ absl::StatusOr<int64_t> Turn::WaitForDelete(const std::string& key, int64_t from
 }
 
 absl::Status Turn::Replace(std::string_view value, absl::Time deadline) {
-  if (!has_turn()) return absl::FailedPreconditionError(absl::StrCat(patience_.recipe(), ": not leader"));
-  const absl::Duration timeout = std::min(deadline - absl::Now(), patience_.client().core().options().timeout);
-  KEEL_ASSIGN_OR_RETURN(const TxnResponse answer,
-                        patience_.client().kv().Commit(Txn().If(IsOurs()).Then(Put(key_, value).WithLease(lease())),
-                                                       {.timeout = timeout}));
-  if (answer.succeeded) return absl::OkStatus();
+  const absl::Status not_leader = absl::FailedPreconditionError(absl::StrCat(patience_.recipe(), ": not leader"));
+  if (!has_turn()) return not_leader;
+  const int64_t ours = token();
+  const absl::Status replaced =
+      PutValue(value, ours, std::min(deadline, absl::Now() + patience_.client().core().options().timeout));
+  if (!absl::IsFailedPrecondition(replaced)) return replaced;
   absl::MutexLock lock(&mu_);
-  ours_ = false;
-  return absl::FailedPreconditionError(absl::StrCat(patience_.recipe(), ": not leader"));
+  if (token() == ours) ours_ = false;
+  return not_leader;
 }
 
 absl::Status Turn::HandTo(std::string_view key, absl::Time deadline) {
@@ -189,7 +203,7 @@ absl::Status Turn::HandTo(std::string_view key, absl::Time deadline) {
     ours_ = true;
     return absl::FailedPreconditionError(absl::StrCat(patience_.recipe(), ": '", ToAbsl(key), "' has withdrawn"));
   }
-  queued_ = false;
+  queued_ = 0;
   return absl::OkStatus();
 }
 
@@ -197,28 +211,31 @@ absl::StatusOr<bool> Turn::Leave() {
   int64_t revision = 0;
   {
     absl::MutexLock lock(&mu_);
-    if (!queued_) return false;
+    if (!taking_ && queued_ == 0) return false;
     ours_ = false;
     if (taking_) {
       patience_.CallOff();
       mu_.Await(absl::Condition(this, &Turn::IsIdle));
-    } else {
-      revision = token();
     }
+    revision = queued_;
   }
   KEEL_RETURN_IF_ERROR(DeleteKey(revision));
   absl::MutexLock lock(&mu_);
-  queued_ = false;
+  if (queued_ == revision) queued_ = 0;
   return true;
 }
 
 absl::Status Turn::DeleteKey(int64_t revision) {
   // A lost session takes its keys along.
-  if (session_lost()) return absl::OkStatus();
-  Txn leave;
-  if (revision != 0) leave.If(CreateRevisionOf(key_) == revision);
-  leave.Then(Delete(key_));
+  if (revision == 0 || session_lost()) return absl::OkStatus();
+  const Txn leave = Txn().If(CreateRevisionOf(key_) == revision).Then(Delete(key_));
   return patience_.client().kv().Commit(leave, {.timeout = kLeaveTimeout, .repeat = Repeat::kAlways}).status();
+}
+
+absl::Status Turn::DeleteWhatThereIs() {
+  if (session_lost()) return absl::OkStatus();
+  KEEL_ASSIGN_OR_RETURN(const RangeResponse own, patience_.client().kv().Get(key_, {}, {.timeout = kLeaveTimeout}));
+  return own.kvs.empty() ? absl::OkStatus() : DeleteKey(own.kvs[0].create_revision);
 }
 
 bool Turn::has_turn() const {

@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "client/src/ledger.h"
 #include "client/src/patience.h"
 #include "client/src/session_core.h"
 #include "keel/client.h"
@@ -22,8 +23,9 @@
 namespace keel::client {
 
 // The key is name + "/" + hex(lease), attached to the lease. Whoever has the lowest create_revision below name + "/"
-// has the turn; everybody else watches the key just before their own, so that a departure wakes one. Thread-safe;
-// `client` must outlive it.
+// has the turn; everybody else watches the key just before their own, so that a departure wakes one. What creates or
+// changes the key goes through the Ledger, what deletes it names its create_revision: sent again, or delivered late,
+// neither does anything to a later place. Thread-safe; `client` must outlive it.
 class Turn {
  public:
   // `recipe` begins the texts of errors: "mutex" or "election".
@@ -52,12 +54,15 @@ class Turn {
 
  private:
   struct Place {
-    int64_t revision = 0;  // create_revision of our key.
+    int64_t revision = 0;  // create_revision of our key; 0: it does not exist.
     bool is_first = false;
     ResponseHeader header;
   };
 
-  absl::StatusOr<Place> Enqueue(std::string_view value, absl::Time deadline);
+  // On errors `place` tells what there is to give up.
+  absl::Status Enqueue(std::string_view value, absl::Time deadline, Place* place);
+  // Into our key, if it has this create_revision. kFailedPrecondition: it has not.
+  absl::Status PutValue(std::string_view value, int64_t revision, absl::Time deadline);
   // Until nobody is before `place`. Returns the header of the answer that showed it.
   absl::StatusOr<ResponseHeader> WaitForTurn(const Place& place, absl::Time deadline);
   // Who is before us, and our own key. At `revision` if a member has it at once; else, and for 0, now, with `revision`
@@ -67,6 +72,8 @@ class Turn {
   absl::StatusOr<int64_t> WaitForDelete(const std::string& key, int64_t from_revision, absl::Time deadline);
   // Deletes our key if it has this create_revision.
   absl::Status DeleteKey(int64_t revision);
+  // Deletes our key, if there is one, whoever made it for us.
+  absl::Status DeleteWhatThereIs();
   LeaseId lease() const { return patience_.session()->lease(); }
   bool session_lost() const { return patience_.session_lost(); }
   bool IsIdle() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return !taking_; }
@@ -74,12 +81,13 @@ class Turn {
   Patience patience_;         // Called off: Leave() came while some thread was in Take().
   const std::string prefix_;  // name + "/"
   const std::string key_;
+  Ledger ledger_;
 
   std::atomic<int64_t> token_ = 0;  // create_revision of the last turn we had.
   mutable absl::Mutex mu_;
   bool taking_ ABSL_GUARDED_BY(mu_) = false;  // Some thread is in Take().
   bool ours_ ABSL_GUARDED_BY(mu_) = false;
-  bool queued_ ABSL_GUARDED_BY(mu_) = false;  // Our key may exist.
+  int64_t queued_ ABSL_GUARDED_BY(mu_) = 0;  // create_revision of our key, which may exist; 0: it does not.
   ResponseHeader header_ ABSL_GUARDED_BY(mu_);
 };
 

@@ -8,9 +8,13 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "base/check.h"
 
 namespace keel::testing {
@@ -32,6 +36,21 @@ void Prepare(int fd) {
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
 }
 
+// Whether among these HTTP/2 frames, the first of which is whole from its beginning, there is a whole one that ends a
+// request or an answer.
+bool EndsStream(std::string_view frames) {
+  constexpr size_t kFrameHeader = 9;
+  constexpr unsigned char kData = 0, kHeaders = 1, kEndStream = 1;
+  while (frames.size() >= kFrameHeader) {
+    const auto at = [&](size_t i) { return static_cast<unsigned char>(frames[i]); };
+    const size_t size = kFrameHeader + (size_t{at(0)} << 16 | size_t{at(1)} << 8 | at(2));
+    if (frames.size() < size) return false;
+    if ((at(3) == kData || at(3) == kHeaders) && (at(4) & kEndStream) != 0) return true;
+    frames.remove_prefix(size);
+  }
+  return false;
+}
+
 }  // namespace
 
 FaultyProxy::FaultyProxy(const std::string& target) : target_port_(std::stoi(target.substr(target.rfind(':') + 1))) {
@@ -49,10 +68,16 @@ FaultyProxy::~FaultyProxy() {
   stop_ = true;
   thread_.join();
   for (const Link& link : links_) {
-    close(link.client);
+    if (link.client >= 0) close(link.client);
     close(link.server);
   }
   close(listener_);
+}
+
+void FaultyProxy::DeliverLate() {
+  KEEL_CHECK(late_ == Late::kKept) << "no request has been kept back";
+  late_ = Late::kDelivering;
+  while (late_ != Late::kAnswered) absl::SleepFor(absl::Milliseconds(1));
 }
 
 void FaultyProxy::Run() {
@@ -71,19 +96,59 @@ void FaultyProxy::Run() {
     if (fds[0].revents != 0) Accept();
     for (size_t i = 0; i < of.size(); ++i) {
       Link& link = *of[i];
+      if (link.client < 0) {
+        if (ServeLate(link, fds[2 + 2 * i].revents != 0)) continue;
+        close(link.server);
+        links_.erase(of[i]);
+        continue;
+      }
       bool alive = !(link.has_lost && mode == Mode::kPass);
-      if (alive && fds[1 + 2 * i].revents != 0) alive = Copy(link.client, link.server, false);
+      if (alive && fds[1 + 2 * i].revents != 0) {
+        alive = keep_back_ ? KeepBack(link) : Copy(link.client, link.server, false);
+        if (alive && link.client < 0) continue;  // What the server has sent is for nobody.
+      }
       if (alive && fds[2 + 2 * i].revents != 0) {
         const bool lose = mode == Mode::kLoseReplies;
         link.has_lost = link.has_lost || lose;
         alive = Copy(link.server, link.client, lose);
       }
       if (alive) continue;
-      close(link.client);
+      if (link.client >= 0) close(link.client);
       close(link.server);
       links_.erase(of[i]);
     }
   }
+}
+
+bool FaultyProxy::KeepBack(Link& link) {
+  char buffer[65536];
+  const ssize_t n = recv(link.client, buffer, sizeof buffer, 0);
+  if (n <= 0) return false;
+  link.late.append(buffer, static_cast<size_t>(n));
+  if (EndsStream(link.late)) {
+    close(std::exchange(link.client, -1));
+    keep_back_ = false;
+    late_ = Late::kKept;
+  }
+  return true;
+}
+
+bool FaultyProxy::ServeLate(Link& link, bool is_readable) {
+  if (late_ == Late::kDelivering && !link.late.empty()) {
+    KEEL_CHECK_EQ(send(link.server, link.late.data(), link.late.size(), MSG_NOSIGNAL),
+                  static_cast<ssize_t>(link.late.size()));
+    link.late.clear();
+    return true;
+  }
+  if (!is_readable) return true;
+  char buffer[65536];
+  const ssize_t n = recv(link.server, buffer, sizeof buffer, 0);
+  KEEL_CHECK(n > 0 || late_ != Late::kDelivering) << "the server has closed the connection of the late request";
+  if (n <= 0) return false;
+  link.answer.append(buffer, static_cast<size_t>(n));
+  if (late_ != Late::kDelivering || !EndsStream(link.answer)) return true;
+  late_ = Late::kAnswered;
+  return false;
 }
 
 void FaultyProxy::Accept() {

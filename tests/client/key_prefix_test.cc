@@ -16,6 +16,8 @@ namespace keel {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::StartsWith;
+using ::testing::UnorderedElementsAre;
 
 TEST(KeyPrefixTest, AddsItselfToKeysAndEnds) {
   struct Case {
@@ -149,14 +151,15 @@ TEST_F(NamespaceTest, LocksElectionsAndLeasesLiveWithin) {
   ASSERT_TRUE(session.ok()) << session.status();
   Mutex mutex(*inner_, **session, "lock");
   ASSERT_TRUE(mutex.Lock(absl::Now() + absl::Minutes(1)).ok());
-  EXPECT_THAT(AllKeys(), ElementsAre("app/" + mutex.key()));
+  // With its helper key.
+  EXPECT_THAT(AllKeys(), UnorderedElementsAre("app/" + mutex.key(), StartsWith("app/__lock/")));
   const auto guarded = inner_->kv().Commit(mutex.Guard(Txn().Then(Put("k", "v"))));
   ASSERT_TRUE(guarded.ok()) << guarded.status();
   EXPECT_TRUE(guarded->succeeded);
   ASSERT_TRUE(whole_->kv().Put("outside", "v", {.lease = (*session)->lease()}).ok());
   const auto lease = inner_->leases().TimeToLive((*session)->lease(), {.keys = true});
   ASSERT_TRUE(lease.ok()) << lease.status();
-  EXPECT_THAT(lease->keys, ElementsAre(mutex.key()));
+  EXPECT_THAT(lease->keys, UnorderedElementsAre(mutex.key(), StartsWith("__lock/")));
   Election election(*inner_, **session, "leader");
   ASSERT_TRUE(election.Campaign("me", absl::Now() + absl::Minutes(1)).ok());
   EXPECT_EQ(election.Observe()->Next(absl::Now() + absl::Minutes(1))->kv.key, election.key());

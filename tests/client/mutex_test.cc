@@ -14,37 +14,19 @@
 #include "keel/client.h"
 #include "keel/election.h"
 #include "keel/session.h"
+#include "tests/client/faulty_proxy.h"
 #include "tests/client/recipe_test_base.h"
 #include "tests/client/test_cluster.h"
 
 namespace keel {
 namespace {
 
-std::unique_ptr<Client> Connect(const std::vector<std::string>& endpoints) {
-  auto client = Client::Create({.endpoints = endpoints});
-  EXPECT_TRUE(client.ok()) << client.status();
-  return *std::move(client);
-}
-
-std::unique_ptr<Session> Open(Client& client, absl::Duration ttl = absl::Seconds(10)) {
-  auto session = Session::Open(client, {.ttl = ttl});
-  EXPECT_TRUE(session.ok()) << session.status();
-  return *std::move(session);
-}
-
-absl::Time Soon() { return absl::Now() + absl::Seconds(30); }
-absl::Time AtOnce() { return absl::Now() + absl::Milliseconds(300); }
-
-// Until `count` keys are queued below `prefix`.
-void AwaitQueue(Client& client, const std::string& prefix, int64_t count) {
-  const absl::Time deadline = Soon();
-  while (absl::Now() < deadline) {
-    const auto queue = client.kv().Get(prefix, {.prefix = true, .count_only = true});
-    if (queue.ok() && queue->count == count) return;
-    absl::SleepFor(absl::Milliseconds(5));
-  }
-  ADD_FAILURE() << "no queue of " << count << " at " << prefix;
-}
+using testing::AtOnce;
+using testing::AwaitKeys;
+using testing::Connect;
+using testing::CountKeys;
+using testing::Open;
+using testing::Soon;
 
 TEST(MutexTest, ExcludesAndHandsOverInOrderWithGrowingTokens) {
   KEEL_START_CLUSTER(cluster, 1);
@@ -128,7 +110,7 @@ TEST(MutexTest, AWaiterWhoseSessionDiesStopsWaiting) {
   ASSERT_TRUE(first.Lock(Soon()).ok());
   std::thread waiter(
       [&] { EXPECT_EQ(second.Lock(Soon()), absl::FailedPreconditionError("mutex: session is expired")); });
-  AwaitQueue(*client, "lock/", 2);
+  AwaitKeys(*client, "lock/", 2);
   EXPECT_TRUE(b->Close().ok());
   waiter.join();
   EXPECT_TRUE(first.held());
@@ -145,13 +127,13 @@ TEST(MutexTest, AWaiterInTheMiddleThatLeavesPassesItsPlaceOn) {
   Mutex third(*client, *c, "lock");
   ASSERT_TRUE(first.Lock(Soon()).ok());
   std::thread leaver([&] { EXPECT_EQ(second.Lock(Soon()).code(), absl::StatusCode::kCancelled); });
-  AwaitQueue(*client, "lock/", 2);
+  AwaitKeys(*client, "lock/", 2);
   absl::Notification third_has_it;
   std::thread waiter([&] {
     EXPECT_TRUE(third.Lock(Soon()).ok());
     third_has_it.Notify();
   });
-  AwaitQueue(*client, "lock/", 3);
+  AwaitKeys(*client, "lock/", 3);
   EXPECT_TRUE(second.Unlock().ok());  // Gives up its place.
   leaver.join();
   EXPECT_FALSE(third_has_it.WaitForNotificationWithTimeout(absl::Milliseconds(200)));
@@ -177,7 +159,7 @@ TEST(MutexTest, AReleaseWakesOnlyTheNextWaiter) {
       EXPECT_TRUE(mutex.Unlock().ok());
     });
   }
-  AwaitQueue(*client, "lock/", kWaiters + 1);
+  AwaitKeys(*client, "lock/", kWaiters + 1);
   const int64_t before = testing::EventsSent(cluster->endpoint(0));
   EXPECT_TRUE(holder.Unlock().ok());
   for (std::thread& thread : threads) thread.join();
@@ -224,12 +206,50 @@ TEST(MutexTest, SharesALockWithEtcdctl) {
   }
   const int64_t token = mutex.fencing_token();
   testing::Process waiting(command, {"ETCDCTL_API=3"});
-  AwaitQueue(*client, "shared/", 2);
+  AwaitKeys(*client, "shared/", 2);
   ASSERT_TRUE(mutex.held());
   ASSERT_TRUE(mutex.Unlock().ok());
   const std::string key = waiting.ReadLine();
   ASSERT_TRUE(absl::StartsWith(key, "shared/")) << key;
   EXPECT_GT(client->kv().Get(key)->kvs.at(0).create_revision, token);
+}
+
+// A request whose connection broke is sent again; the first may still be somewhere and arrive when all is over.
+TEST(MutexTest, ARequestThatArrivesAfterTheUnlockLocksNothing) {
+  KEEL_START_CLUSTER(cluster, 1);
+  testing::FaultyProxy network(cluster->endpoint(0));
+  const auto direct = Connect(cluster->endpoints());
+  const auto session = Open(*direct);
+  const auto client = Connect({network.address()});
+  ASSERT_TRUE(client->kv().Get("lock").ok());  // The connection is there, and idle.
+  Mutex mutex(*client, *session, "lock");
+  network.KeepBackNextRequest();
+  ASSERT_TRUE(mutex.Lock(Soon()).ok());
+  ASSERT_TRUE(mutex.Unlock().ok());
+  network.DeliverLate();
+  EXPECT_EQ(CountKeys(*direct, "lock/"), 0);
+}
+
+TEST(ElectionTest, ARequestThatArrivesAfterTheResignationElectsNobodyAndChangesNoValue) {
+  KEEL_START_CLUSTER(cluster, 1);
+  testing::FaultyProxy network(cluster->endpoint(0));
+  const auto direct = Connect(cluster->endpoints());
+  const auto session = Open(*direct);
+  const auto client = Connect({network.address()});
+  ASSERT_TRUE(client->kv().Get("leader").ok());
+  Election election(*client, *session, "leader");
+  network.KeepBackNextRequest();
+  ASSERT_TRUE(election.Campaign("one", Soon()).ok());
+  ASSERT_TRUE(election.Resign().ok());
+  network.DeliverLate();
+  EXPECT_EQ(CountKeys(*direct, "leader/"), 0);
+
+  ASSERT_TRUE(election.Campaign("one", Soon()).ok());
+  network.KeepBackNextRequest();
+  ASSERT_TRUE(election.Proclaim("two", Soon()).ok());
+  ASSERT_TRUE(election.Proclaim("three", Soon()).ok());
+  network.DeliverLate();
+  EXPECT_EQ(testing::ValueAt(*direct, election.key()), "three");
 }
 
 TEST(ElectionTest, ElectsOneAfterTheOtherAndTellsObservers) {
@@ -250,7 +270,7 @@ TEST(ElectionTest, ElectsOneAfterTheOtherAndTellsObservers) {
   EXPECT_EQ(onlooker.Leader()->kv.create_revision, first.fencing_token());
 
   std::thread candidate([&] { EXPECT_TRUE(second.Campaign("two", Soon()).ok()); });
-  AwaitQueue(*client, "leader/", 2);
+  AwaitKeys(*client, "leader/", 2);
   EXPECT_FALSE(second.is_leader());
   ASSERT_TRUE(first.Proclaim("uno", Soon()).ok());
   EXPECT_EQ(observer->Next(Soon())->kv.value, "uno");
@@ -275,9 +295,9 @@ TEST(ElectionTest, HandsOverToTheNextInLineAndToNobodyElse) {
   ASSERT_TRUE(first.Campaign("one", Soon()).ok());
   EXPECT_EQ(first.HandOver(second.key(), Soon()).code(), absl::StatusCode::kFailedPrecondition);
   std::thread two([&] { EXPECT_TRUE(second.Campaign("two", Soon()).ok()); });
-  AwaitQueue(*client, "leader/", 2);
+  AwaitKeys(*client, "leader/", 2);
   std::thread three([&] { EXPECT_TRUE(third.Campaign("three", Soon()).ok()); });
-  AwaitQueue(*client, "leader/", 3);
+  AwaitKeys(*client, "leader/", 3);
   const auto candidates = first.Candidates();
   ASSERT_TRUE(candidates.ok()) << candidates.status();
   ASSERT_EQ(candidates->size(), 3u);
@@ -306,10 +326,10 @@ TEST(ElectionTest, ACandidateMayWithdraw) {
   Election second(*client, *b, "leader");
   ASSERT_TRUE(first.Campaign("one", Soon()).ok());
   std::thread candidate([&] { EXPECT_EQ(second.Campaign("two", Soon()).code(), absl::StatusCode::kCancelled); });
-  AwaitQueue(*client, "leader/", 2);
+  AwaitKeys(*client, "leader/", 2);
   EXPECT_TRUE(second.Resign().ok());
   candidate.join();
-  AwaitQueue(*client, "leader/", 1);
+  AwaitKeys(*client, "leader/", 1);
 }
 
 TEST(ElectionTest, LeadershipPassesOnWhenTheLeadersSessionDies) {
@@ -324,7 +344,7 @@ TEST(ElectionTest, LeadershipPassesOnWhenTheLeadersSessionDies) {
     EXPECT_TRUE(second.Campaign("two", Soon()).ok());
     EXPECT_FALSE(first.is_leader());
   });
-  AwaitQueue(*client, "leader/", 2);
+  AwaitKeys(*client, "leader/", 2);
   a->Orphan();  // As a crash would: nobody renews, the lease runs out.
   candidate.join();
   EXPECT_TRUE(second.is_leader());
@@ -342,7 +362,7 @@ TEST(ElectionTest, WaitsThroughAFailOver) {
     const absl::Status elected = second.Campaign("two", absl::Now() + absl::Seconds(60));
     EXPECT_TRUE(elected.ok()) << elected;
   });
-  AwaitQueue(*client, "leader/", 2);
+  AwaitKeys(*client, "leader/", 2);
   for (int victim = 0; victim < 3; ++victim) {
     cluster->Kill(victim);
     ASSERT_TRUE(cluster->Restart(victim).ok());

@@ -56,8 +56,8 @@ class ElectionObserver {
   std::shared_ptr<client::ObserverCore> core_;
 };
 
-// Keys and interoperability as Mutex, with the proclaimed value in the key. Thread-safe; `client` and `session` must
-// outlive it. The destructor does not resign: leadership goes with Resign() or with the session.
+// Keys and interoperability as Mutex, helper key included, with the proclaimed value in the key. Thread-safe; `client`
+// and `session` must outlive it. The destructor does not resign: leadership goes with Resign() or with the session.
 class Election {
  public:
   Election(Client& client, Session& session, std::string_view name);
@@ -71,7 +71,7 @@ class Election {
   // leading it proclaims `value`.
   absl::Status Campaign(std::string_view value, absl::Time deadline = absl::InfiniteFuture());
   // Changes the value without a new election. kFailedPrecondition "election: not leader" if leadership was lost. On
-  // kUnknown and kDeadlineExceeded the value may have been changed.
+  // kUnknown the value may have been changed; on other errors it has not, nor will be.
   absl::Status Proclaim(std::string_view value, absl::Time deadline = absl::InfiniteFuture());
   // Ends leadership or candidacy, so that the next may lead; OK if there was none. is_leader() is false afterwards even
   // on errors; the key then goes with the session.

@@ -31,8 +31,9 @@ class Turn;
 // The key is name + "/" + the session's lease in lowercase hex, attached to the lease; whoever has the lowest
 // create_revision below name + "/" holds the lock. Other languages' clients use the same keys, so they exclude each
 // other. It excludes sessions, not threads: two Mutex objects of one session and name are the same holder. A waiter
-// watches only the one before it. Thread-safe; `client` and `session` must outlive it. The destructor does not unlock:
-// the lock goes with Unlock() or with the session.
+// watches only the one before it. A helper key "__" + name + "/" + number goes with the object, or with the session: it
+// keeps a request that was sent again, or comes late, from locking twice. Thread-safe; `client` and `session` must
+// outlive it. The destructor does not unlock: the lock goes with Unlock() or with the session.
 class Mutex {
  public:
   Mutex(Client& client, Session& session, std::string_view name);
