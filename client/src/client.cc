@@ -37,4 +37,10 @@ absl::Status Client::Sync(const CallOptions& call) {
   return client::TakeEndpoints(*core_, members);
 }
 
+void Client::SyncAsync(const CallOptions& call, std::function<void(absl::Status)> done) {
+  cluster_.ListAsync({}, call, [core = core_, done = std::move(done)](const absl::StatusOr<MembersResponse>& members) {
+    done(members.ok() ? client::TakeEndpoints(*core, *members) : members.status());
+  });
+}
+
 }  // namespace keel

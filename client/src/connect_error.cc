@@ -29,6 +29,8 @@ constexpr Known kKnown[] = {
     {"WRONG_VERSION_NUMBER", "TLS: the endpoint does not speak TLS"},
     {"missing selected ALPN property", "TLS: the endpoint does not speak HTTP/2"},
     {"certificate required", "TLS: the server wants a client certificate"},
+    {"Endpoint read failed", "the connection was closed at once (does the server want a client certificate?)"},
+    {"empty address list", "no address to connect to (is what the TLS files hold what they should hold?)"},
     {"Failed parsing HTTP/2", "the endpoint does not speak HTTP/2 (does it want https?)"},
     {"Socket closed", "the connection was closed at once (does the endpoint want https?)"},
     {"Connection reset", "the connection was closed at once (does the endpoint want https?)"},
@@ -50,6 +52,13 @@ std::string ConnectCause(std::string_view text) {
                         reason == std::string_view::npos ? "" : ToAbsl(text.substr(reason + 2)));
   }
   return std::string(text);
+}
+
+std::string NameStranger(std::string_view endpoint, std::string_view text) {
+  constexpr absl::string_view kHttpStatus = "Received http2 header with status: ";
+  if (!absl::StartsWith(ToAbsl(text), kHttpStatus)) return std::string(text);
+  return absl::StrCat("endpoint ", ToAbsl(endpoint), ": this is no Keel or etcd server: it answers with HTTP status ",
+                      ToAbsl(text.substr(kHttpStatus.size())));
 }
 
 }  // namespace keel::client

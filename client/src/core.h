@@ -50,16 +50,6 @@ class Activity {
   Activity* next_ = nullptr;
 };
 
-// A blocking stream that ends when the client does. `context` outlives it.
-class BlockingStream final : public Activity {
- public:
-  explicit BlockingStream(grpc::ClientContext* context) : context_(*context) {}
-  void CancelFromCore() override { context_.TryCancel(); }
-
- private:
-  grpc::ClientContext& context_;
-};
-
 // The way an attempt takes.
 struct Route {
   std::shared_ptr<Connection> connection;

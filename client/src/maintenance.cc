@@ -1,14 +1,11 @@
 #include "keel/maintenance.h"
 
-#include <stop_token>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
-#include "base/grpc_status.h"
 #include "base/status_macros.h"
-#include "client/src/connect_error.h"
 #include "client/src/convert.h"
 #include "client/src/snapshot_file.h"
+#include "client/src/stream_call.h"
 #include "client/src/unary_call.h"
 
 namespace keel {
@@ -164,41 +161,30 @@ absl::StatusOr<DowngradeResponse> Maintenance::Downgrade(DowngradeAction action,
   return Await<DowngradeResponse>([&](auto done) { DowngradeAsync(action, version, call, std::move(done)); });
 }
 
+void Maintenance::SnapshotAsync(std::string_view endpoint, std::function<void(SnapshotChunk, Taken)> sink,
+                                const CallOptions& call, std::function<void(absl::Status)> done) {
+  using Call = client::StreamCall<etcdserverpb::SnapshotRequest, etcdserverpb::SnapshotResponse>;
+  auto stream = std::make_unique<Call>(
+      core_.shared_from_this(), At(endpoint, call),
+      [](Connection& connection, grpc::ClientContext* context, const etcdserverpb::SnapshotRequest& request,
+         grpc::CompletionQueue* queue) {
+        return connection.maintenance->PrepareAsyncSnapshot(context, request, queue);
+      },
+      [sink = std::move(sink)](etcdserverpb::SnapshotResponse& piece, Taken taken) {
+        sink(SnapshotChunk{.remaining_bytes = piece.remaining_bytes(),
+                           .blob = std::move(*piece.mutable_blob()),
+                           .version = piece.version()},
+             std::move(taken));
+      },
+      [done = std::move(done)](absl::Status status, bool) { done(std::move(status)); });
+  stream.release()->Start();  // It owns itself from here.
+}
+
 absl::Status Maintenance::Snapshot(std::string_view endpoint,
                                    const std::function<absl::Status(const SnapshotChunk&)>& sink,
                                    const CallOptions& call) {
-  const CallOptions at = At(endpoint, call);
-  client::Route route;
-  if (at.endpoint.empty()) {
-    route = core_.Pick();
-  } else {
-    KEEL_ASSIGN_OR_RETURN(route, core_.PickExactly(at.endpoint));
-  }
-  grpc::ClientContext context;
-  if (at.timeout) context.set_deadline(absl::ToChronoTime(absl::Now() + *at.timeout));
-  client::BlockingStream activity(&context);
-  if (!core_.Register(&activity)) return client::Core::ClosedError();
-  const std::stop_callback on_cancel(at.cancel, [&context] { context.TryCancel(); });
-  absl::Status status;
-  {
-    auto reader = route.connection->maintenance->Snapshot(&context, etcdserverpb::SnapshotRequest());
-    etcdserverpb::SnapshotResponse response;
-    while (status.ok() && reader->Read(&response)) {
-      status = sink(SnapshotChunk{.remaining_bytes = response.remaining_bytes(),
-                                  .blob = std::move(*response.mutable_blob()),
-                                  .version = response.version()});
-    }
-    if (!status.ok()) context.TryCancel();
-    const grpc::Status end = reader->Finish();
-    if (status.ok()) status = FromGrpc(end);
-    if (!end.ok() && route.connection->FailedToConnect(context, end)) {
-      status = absl::UnavailableError(
-          absl::StrCat("endpoint ", route.connection->endpoint, ": ", client::ConnectCause(end.error_message())));
-    }
-    if (!end.ok() && at.cancel.stop_requested()) status = absl::CancelledError("cancelled by the caller");
-  }
-  core_.Unregister(&activity);
-  return status;
+  return client::AwaitStream<SnapshotChunk, absl::Status>(
+      [&](auto async_sink, auto done) { SnapshotAsync(endpoint, std::move(async_sink), call, std::move(done)); }, sink);
 }
 
 absl::StatusOr<SavedSnapshot> Maintenance::SaveSnapshot(std::string_view endpoint, const std::string& path,

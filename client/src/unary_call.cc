@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "base/grpc_status.h"
+#include "client/src/connect_error.h"
 
 namespace keel::client {
 namespace {
@@ -19,7 +20,10 @@ CallBase::CallBase(std::shared_ptr<Core> core, const CallTraits& traits, const C
     : core_(std::move(core)), traits_(traits), options_(options) {}
 
 void CallBase::Start() {
-  deadline_ = absl::Now() + options_.timeout.value_or(core_->options().timeout);
+  const absl::Time now = absl::Now();
+  const absl::Duration usual = core_->options().timeout;
+  deadline_ = now + options_.timeout.value_or(traits_.is_stream ? absl::InfiniteDuration() : usual);
+  retry_until_ = traits_.is_stream ? std::min(deadline_, now + usual) : deadline_;
   if (traits_.counts) {
     counted_ = core_->Enter();
     if (!counted_) {
@@ -28,13 +32,14 @@ void CallBase::Start() {
                        " calls are under way, as many as ClientOptions::in_flight_max allows; wait for some to end")));
     }
   }
+  context_.emplace();  // Of the first attempt; nobody can cancel it yet.
   registered_ = core_->Register(this);
   if (!registered_) return End(Core::ClosedError());
   if (options_.cancel.stop_possible()) on_cancel_.emplace(options_.cancel, [this] { CancelFromCaller(); });
-  Attempt();
+  Attempt(now);
 }
 
-void CallBase::Attempt() {
+void CallBase::Attempt(absl::Time now) {
   if (!options_.endpoint.empty()) {
     absl::StatusOr<Route> route = core_->PickExactly(options_.endpoint);
     if (!route.ok()) return End(route.status());
@@ -42,15 +47,17 @@ void CallBase::Attempt() {
   } else {
     route_ = tour_.Next(*core_);
   }
-  ++attempts_;
-  DropAttempt();
-  const bool may_go_on = core_->ChangeUnlessStopping([this] { context_.emplace(); });
-  if (!may_go_on) return End(Core::ClosedError());
+  if (++attempts_ > 1) {
+    DropAttempt();
+    const bool may_go_on = core_->ChangeUnlessStopping([this] { context_.emplace(); });
+    if (!may_go_on) return End(Core::ClosedError());
+  }
   if (cancelled_) return End(CancelledByCaller());
 
-  const absl::Duration remaining = deadline_ - absl::Now();
   const CallClass call_class = options_.repeat == Repeat::kAlways ? CallClass::kRepeatable : traits_.call_class;
-  attempt_deadline_ = absl::Now() + AttemptTimeout(call_class, static_cast<int>(endpoint_count()), remaining);
+  attempt_deadline_ = traits_.is_stream
+                          ? deadline_
+                          : now + AttemptTimeout(call_class, static_cast<int>(endpoint_count()), deadline_ - now);
   if (attempt_deadline_ < absl::InfiniteFuture()) context_->set_deadline(absl::ToChronoTime(attempt_deadline_));
   if (options_.require_leader) context_->AddMetadata("hasleader", "true");
   ConnectOrSend();
@@ -91,7 +98,7 @@ void CallBase::Done(bool ok) {
 }
 
 void CallBase::AttemptEnded(const grpc::Status& status, bool sent) {
-  const std::string message = status.error_message();
+  const std::string message = NameStranger(route_.connection->endpoint, status.error_message());
   const absl::Time now = absl::Now();
   if (sent) {
     tour_.Reached();
@@ -107,19 +114,19 @@ void CallBase::AttemptEnded(const grpc::Status& status, bool sent) {
           .is_write = traits_.is_write,
           .maybe_executed = maybe_executed_,
           .attempts = attempts_,
-          .attempts_max = options_.endpoint.empty() ? traits_.attempts_max : 1,
+          .attempts_max = options_.endpoint.empty() && MayBeRepeated() ? traits_.attempts_max : 1,
           .endpoints = static_cast<int>(endpoint_count()),
           .fail_fast = options_.fail_fast,
           .unreachable_for = tour_.UnreachableFor(endpoint_count(), now),
           .patience = core_->Patience(options_),
-          .remaining = deadline_ - now,
+          .remaining = retry_until_ - now,
           .jitter = core_->Jitter(),
       },
       result);
   if (decision.blame_endpoint) core_->Failed(route_);
   maybe_executed_ = maybe_executed_ || !SurelyNotExecuted(result);
   if (!decision.retry) return End(absl::Status(decision.code, sent ? message : tour_.Explanation(endpoint_count())));
-  if (decision.delay <= absl::ZeroDuration()) return Attempt();
+  if (decision.delay <= absl::ZeroDuration()) return Attempt(now);
   AttemptAfter(decision.delay);
 }
 
@@ -128,12 +135,13 @@ void CallBase::AttemptAfter(absl::Duration delay) {
   core_->timers().Schedule(slice, [this, rest = delay - slice](TimerThread::Outcome outcome) {
     if (outcome == TimerThread::Outcome::kStopped) return End(Core::ClosedError());
     if (rest > absl::ZeroDuration() && !cancelled_) return AttemptAfter(rest);
-    Attempt();  // Or the end, if it was cancelled.
+    Attempt(absl::Now());  // Or the end, if it was cancelled.
   });
 }
 
 void CallBase::CancelFromCore() {
   if (context_) context_->TryCancel();
+  OnCancel();
 }
 
 void CallBase::CancelFromCaller() {
@@ -141,6 +149,7 @@ void CallBase::CancelFromCaller() {
   core_->ChangeUnlessStopping([this] {
     cancelled_ = true;
     if (context_) context_->TryCancel();
+    OnCancel();
   });
 }
 

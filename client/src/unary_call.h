@@ -28,6 +28,9 @@ struct CallTraits {
   bool is_write = true;
   int attempts_max = 0;  // 0: as the policy says.
   bool counts = true;    // Against ClientOptions::in_flight_max.
+  // Answers may come for as long as they will: only a timeout that the caller names bounds the call, and the client's
+  // own only how long to look for a server that begins to answer.
+  bool is_stream = false;
 };
 inline constexpr CallTraits kRead = {.call_class = CallClass::kRepeatable, .is_write = false};
 inline constexpr CallTraits kWrite = {.call_class = CallClass::kOnce, .is_write = true};
@@ -55,11 +58,16 @@ class CallBase : public QueueTag, public Activity {
   virtual bool Advance(bool ok) = 0;
   // The last call made on it.
   virtual void Finish(absl::Status status) = 0;
+  // False once another attempt could not begin where this one ended.
+  virtual bool MayBeRepeated() const { return true; }
+  // The call is to end; the context of an attempt has been told. Under the Core's registry lock, on any thread.
+  virtual void OnCancel() {}
 
   grpc::Status status_;
 
  private:
-  void Attempt();
+  // `now`: about the time.
+  void Attempt(absl::Time now);
   // Sends once the channel is connected or refuses to be.
   void ConnectOrSend();
   void Done(bool ok) final;
@@ -77,6 +85,7 @@ class CallBase : public QueueTag, public Activity {
   const CallTraits traits_;
   const CallOptions options_;
   absl::Time deadline_;          // Of the call. Wall time, as gRPC's deadlines are.
+  absl::Time retry_until_;       // Later attempts do not begin.
   absl::Time attempt_deadline_;  // Of this attempt.
   bool registered_ = false;
   bool counted_ = false;
@@ -91,12 +100,12 @@ class CallBase : public QueueTag, public Activity {
   std::optional<std::stop_callback<std::function<void()>>> on_cancel_;
 };
 
-template <typename Request, typename Response>
+// `Completion` is called with an absl::Status and a Response&. A type of its own, so that a call is one allocation.
+template <typename Request, typename Response, typename Completion>
 class UnaryCall final : public CallBase {
  public:
   using Reader = grpc::ClientAsyncResponseReader<Response>;
   using Method = std::unique_ptr<Reader> (*)(Connection&, grpc::ClientContext*, const Request&, grpc::CompletionQueue*);
-  using Completion = std::function<void(absl::Status, Response&)>;
 
   UnaryCall(std::shared_ptr<Core> core, const CallTraits& traits, const CallOptions& options, Method method,
             Completion done)
@@ -137,15 +146,16 @@ void StartCall(Core& core, const CallTraits& traits, const CallOptions& options,
                Callback<Response> done) {
   using Request = typename RpcTypes<decltype(kRpc)>::Request;
   using ResponsePb = typename RpcTypes<decltype(kRpc)>::Response;
-  auto call = std::make_unique<UnaryCall<Request, ResponsePb>>(
+  auto completion = [done = std::move(done), convert](absl::Status status, ResponsePb& response) {
+    if (!status.ok()) return done(std::move(status));
+    done(convert(response));
+  };
+  auto call = std::make_unique<UnaryCall<Request, ResponsePb, decltype(completion)>>(
       core.shared_from_this(), traits, options,
       [](Connection& connection, grpc::ClientContext* context, const Request& request, grpc::CompletionQueue* queue) {
         return ((*(connection.*kService)).*kRpc)(context, request, queue);
       },
-      [done = std::move(done), convert](absl::Status status, ResponsePb& response) {
-        if (!status.ok()) return done(std::move(status));
-        done(convert(response));
-      });
+      std::move(completion));
   absl::Status status = fill(&call->request());
   CallBase* const running = call.release();  // It owns itself from here.
   if (status.ok()) {

@@ -7,6 +7,7 @@
 #include "absl/time/clock.h"
 #include "base/check.h"
 #include "base/grpc_status.h"
+#include "client/src/connect_error.h"
 #include "client/src/convert.h"
 #include "client/src/retry_policy.h"
 
@@ -257,7 +258,11 @@ void WatchStream::Disconnected(const Route& route, const grpc::Status& status, b
     absl::MutexLock lock(&mu_);
     const int endpoints = options_.endpoint.empty() ? static_cast<int>(core_->endpoint_count()) : 1;
     if (last_error_.ok()) down_since_ = absl::Now();
-    last_error_ = status.ok() ? absl::UnavailableError("the server ended the stream") : FromGrpc(status);
+    last_error_ = absl::UnavailableError("the server ended the stream");
+    if (!status.ok()) {
+      const std::string text = NameStranger(route.connection->endpoint, status.error_message());
+      last_error_ = FromGrpc(grpc::Status(status.error_code(), text));
+    }
     if (refused) {
       tour_.Refused(route.connection->endpoint, status.error_message(), absl::Now());
       last_error_ = absl::UnavailableError(tour_.Explanation(endpoints));
@@ -267,7 +272,7 @@ void WatchStream::Disconnected(const Route& route, const grpc::Status& status, b
     } else {
       tour_.Reached();
     }
-    if (!ended_ && !MayReconnect(status)) EndWith(FromGrpc(status));
+    if (!ended_ && !MayReconnect(status)) EndWith(last_error_);
     is_over = ended_;
     progress_requests_ = 0;
     // Once round the endpoints without a pause.

@@ -23,6 +23,7 @@ TEST(ConnectErrorTest, SaysWhyInAPersonsWords) {
        "TLS: the endpoint does not speak TLS"},
       {"Peer name 127.0.0.1 is not in peer certificate", "TLS: the server's certificate is for another name"},
       {"Failed parsing HTTP/2", "the endpoint does not speak HTTP/2 (does it want https?)"},
+      {"Endpoint read failed", "the connection was closed at once (does the server want a client certificate?)"},
       {"something new", "UNKNOWN: ipv4:127.0.0.1:1: something new"},
   };
   for (const Case& c : kCases) {
@@ -34,8 +35,16 @@ TEST(ConnectErrorTest, SaysWhyInAPersonsWords) {
             "no such host");
   EXPECT_EQ(ConnectCause("DNS resolution failed for a:1: C-ares status is not ARES_SUCCESS: Misformatted domain name"),
             "its host name cannot be resolved: Misformatted domain name");
+  EXPECT_EQ(ConnectCause("empty address list: "),
+            "no address to connect to (is what the TLS files hold what they should hold?)");
   EXPECT_EQ(ConnectCause("DNS resolution failed"), "its host name cannot be resolved");
   EXPECT_EQ(ConnectCause("no connection in time"), "no connection in time");
+}
+
+TEST(ConnectErrorTest, NamesAnEndpointThatIsNoServerOfThisKind) {
+  EXPECT_EQ(NameStranger("10.0.0.9:80", "Received http2 header with status: 404"),
+            "endpoint 10.0.0.9:80: this is no Keel or etcd server: it answers with HTTP status 404");
+  EXPECT_EQ(NameStranger("10.0.0.9:80", "etcdserver: no leader"), "etcdserver: no leader");
 }
 
 TEST(TourTest, NobodyIsReachableOnlyOnceEveryEndpointHasRefused) {

@@ -46,6 +46,10 @@ class ExamplesTest : public ::testing::Test {
     return {};
   }
   template <typename Value>
+  static Done Archive(const Value&) {
+    return {};
+  }
+  template <typename Value>
   Done Greet(const Value&) {
     return {};
   }

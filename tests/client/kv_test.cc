@@ -4,8 +4,10 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <thread>
 
 #include "absl/synchronization/blocking_counter.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 #include "base/random.h"
@@ -260,6 +262,67 @@ TEST(MaintenanceTest, SnapshotStreamsToItsEnd) {
   EXPECT_GT(bytes, 100000u);
   EXPECT_EQ(client->maintenance().Snapshot("", [](const SnapshotChunk&) { return absl::AbortedError("full"); }),
             absl::AbortedError("full"));
+}
+
+TEST(MaintenanceTest, AnAsynchronousSnapshotGoesAtThePaceOfItsSink) {
+  KEEL_START_CLUSTER(cluster, 1);
+  const auto client = Connect(cluster->endpoints());
+  std::string value;
+  for (Random random(1); value.size() < 500000;) value.push_back(static_cast<char>(random.Below(256)));
+  ASSERT_TRUE(client->kv().Put("k", value).ok());
+  uint64_t bytes = 0, remaining = 1;
+  int chunks = 0;
+  bool is_out = false;  // A chunk, with a thread that takes its time.
+  std::vector<std::thread> takers;
+  absl::Mutex mu;
+  absl::Notification done;
+  absl::Status end;
+  client->maintenance().SnapshotAsync(
+      cluster->endpoint(0),
+      [&](const SnapshotChunk& chunk, Taken taken) {
+        absl::MutexLock lock(&mu);
+        EXPECT_FALSE(is_out) << "a chunk came before the last was taken";
+        is_out = true;
+        bytes += chunk.blob.size();
+        remaining = chunk.remaining_bytes;
+        ++chunks;
+        takers.emplace_back([&mu, &is_out, taken = std::move(taken)] {
+          absl::SleepFor(absl::Milliseconds(20));
+          {
+            absl::MutexLock taking(&mu);
+            is_out = false;
+          }
+          taken(absl::OkStatus());
+        });
+      },
+      {},
+      [&](absl::Status status) {
+        end = std::move(status);
+        done.Notify();
+      });
+  done.WaitForNotification();
+  {
+    absl::MutexLock lock(&mu);
+    for (std::thread& taker : takers) taker.join();
+  }
+  if (absl::IsUnimplemented(end)) GTEST_SKIP() << "this server streams no snapshots: " << end;
+  ASSERT_TRUE(end.ok()) << end;
+  EXPECT_EQ(remaining, 0u);
+  EXPECT_GT(bytes, value.size());
+  EXPECT_GT(chunks, 1);
+
+  // Nobody waits for who never takes a chunk.
+  absl::Notification has_chunk, cancelled;
+  std::stop_source stop;
+  client->maintenance().SnapshotAsync(
+      "", [&](const SnapshotChunk&, const Taken&) { has_chunk.Notify(); }, {.cancel = stop.get_token()},
+      [&](const absl::Status& status) {
+        EXPECT_EQ(status, absl::CancelledError("cancelled by the caller"));
+        cancelled.Notify();
+      });
+  has_chunk.WaitForNotification();
+  stop.request_stop();
+  cancelled.WaitForNotification();
 }
 
 TEST(LeaseTest, KeysGoWithTheirLease) {

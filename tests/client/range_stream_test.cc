@@ -3,8 +3,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <thread>
+
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
+#include "absl/time/clock.h"
+#include "client/src/core.h"
+#include "client/src/paged_range.h"
 #include "keel/client.h"
 #include "keel/range_pager.h"
 #include "tests/client/test_cluster.h"
@@ -120,6 +127,145 @@ TEST(GetStreamErrorTest, AServerThatIsNotThereIsUnavailable) {
   const auto end =
       (*client)->kv().GetStream("k", {}, [](std::vector<KeyValue>) { return absl::InternalError("nothing to take"); });
   EXPECT_EQ(end.status().code(), absl::StatusCode::kUnavailable) << end.status();
+}
+
+// The asynchronous form, by a stream, and by pages as from a server that has none.
+class GetStreamAsyncTest : public GetStreamTest, public ::testing::WithParamInterface<bool> {
+ protected:
+  // What one read has brought so far. Thread-safe.
+  struct Read {
+    absl::Mutex mu;
+    std::vector<KeyValue> kvs;
+    int pieces = 0;
+    Taken taken;  // Of the last piece.
+    absl::Notification done;
+    absl::StatusOr<RangeResponse> end = absl::UnknownError("");
+
+    Taken AwaitPiece(int number) {
+      number_ = number;
+      absl::MutexLock lock(&mu);
+      mu.Await(absl::Condition(this, &Read::HasPiece));
+      return taken;
+    }
+
+   private:
+    bool HasPiece() const { return pieces >= number_ || done.HasBeenNotified(); }
+    int number_ = 0;
+  };
+
+  void Start(Read& read, const CallOptions& call = {}) {
+    const AsyncRangeSink sink = [&read](std::vector<KeyValue> kvs, Taken taken) {
+      absl::MutexLock lock(&read.mu);
+      EXPECT_FALSE(read.done.HasBeenNotified());
+      for (KeyValue& kv : kvs) read.kvs.push_back(std::move(kv));
+      ++read.pieces;
+      read.taken = std::move(taken);
+    };
+    const Callback<RangeResponse> done = [&read](absl::StatusOr<RangeResponse> end) {
+      absl::MutexLock lock(&read.mu);
+      read.end = std::move(end);
+      read.done.Notify();
+    };
+    if (GetParam()) {
+      kv().GetStreamAsync("k", {.prefix = true}, sink, call, done);
+    } else {
+      client::ReadByPages(client_->core().shared_from_this(), "k", {.prefix = true}, sink, call, absl::InfiniteFuture(),
+                          done);
+    }
+  }
+};
+
+INSTANTIATE_TEST_SUITE_P(, GetStreamAsyncTest, ::testing::Bool(),
+                         [](const auto& form) { return form.param ? "Stream" : "Pages"; });
+
+TEST_P(GetStreamAsyncTest, ThePiecesAreWhatGetSaysAndNoneComesBeforeTheLastIsTaken) {
+  const auto whole = kv().Get("k", {.prefix = true});
+  ASSERT_TRUE(whole.ok());
+  Read read;
+  Start(read);
+  for (int piece = 1;; ++piece) {
+    const Taken taken = read.AwaitPiece(piece);
+    if (read.done.HasBeenNotified()) break;
+    absl::SleepFor(absl::Milliseconds(piece < 3 ? 50 : 0));  // In which another might come.
+    {
+      absl::MutexLock lock(&read.mu);
+      ASSERT_EQ(read.pieces, piece);
+    }
+    taken(absl::OkStatus());
+    taken(absl::OkStatus());  // Said twice, it counts once.
+  }
+  ASSERT_TRUE(read.end.ok()) << read.end.status();
+  EXPECT_GT(read.pieces, 3);
+  EXPECT_EQ(read.end->count, whole->count);
+  EXPECT_EQ(read.end->header.revision, whole->header.revision);
+  EXPECT_FALSE(read.end->more);
+  ASSERT_EQ(read.kvs.size(), whole->kvs.size());
+  for (size_t i = 0; i < read.kvs.size(); ++i) {
+    ASSERT_EQ(read.kvs[i].key, whole->kvs[i].key);
+    ASSERT_EQ(read.kvs[i].value, whole->kvs[i].value);
+  }
+}
+
+TEST_P(GetStreamAsyncTest, AnErrorOfTheSinkEndsIt) {
+  Read read;
+  Start(read);
+  read.AwaitPiece(1)(absl::OkStatus());
+  read.AwaitPiece(2)(absl::DataLossError("no room"));
+  read.done.WaitForNotification();
+  EXPECT_EQ(read.end.status(), absl::DataLossError("no room"));
+  EXPECT_EQ(read.pieces, 2);
+  EXPECT_TRUE(kv().Get("k1000").ok());
+}
+
+TEST_P(GetStreamAsyncTest, ACancellationNeedNotWaitForTheSink) {
+  Read read;
+  std::stop_source stop;
+  Start(read, {.cancel = stop.get_token()});
+  const Taken taken = read.AwaitPiece(1);
+  stop.request_stop();
+  read.done.WaitForNotification();
+  EXPECT_EQ(read.end.status(), absl::CancelledError("cancelled by the caller"));
+  taken(absl::OkStatus());  // Nobody is there any more.
+  EXPECT_EQ(read.pieces, 1);
+}
+
+TEST_P(GetStreamAsyncTest, TheClientsDestructorWaitsForNoSink) {
+  Read read, untouched;
+  Start(read);
+  const Taken taken = read.AwaitPiece(1);
+  Start(untouched);  // Perhaps opening, perhaps reading.
+  client_ = nullptr;
+  ASSERT_TRUE(read.done.HasBeenNotified());
+  ASSERT_TRUE(untouched.done.HasBeenNotified());
+  EXPECT_EQ(read.end.status().code(), absl::StatusCode::kCancelled);
+  EXPECT_EQ(untouched.end.status().code(), absl::StatusCode::kCancelled);
+  taken(absl::OkStatus());
+}
+
+TEST_F(GetStreamTest, ManyAtOnceAreTakenOnManyThreads) {
+  constexpr int kReads = 8;
+  std::atomic<int> pairs = 0;
+  std::vector<std::thread> takers;
+  absl::Mutex mu;
+  absl::Notification done[kReads];
+  for (absl::Notification& n : done) {
+    kv().GetStreamAsync(
+        "k", {.prefix = true},
+        [&](const std::vector<KeyValue>& kvs, Taken taken) {
+          pairs += static_cast<int>(kvs.size());
+          absl::MutexLock lock(&mu);
+          takers.emplace_back([taken = std::move(taken)] { taken(absl::OkStatus()); });
+        },
+        {},
+        [&n](const absl::StatusOr<RangeResponse>& end) {
+          EXPECT_TRUE(end.ok()) << end.status();
+          n.Notify();
+        });
+  }
+  for (absl::Notification& n : done) n.WaitForNotification();
+  absl::MutexLock lock(&mu);
+  for (std::thread& taker : takers) taker.join();
+  EXPECT_EQ(pairs, kReads * kKeys);
 }
 
 TEST_F(GetStreamTest, PagesAreOfOneRevisionWhateverIsWrittenMeanwhile) {

@@ -12,6 +12,7 @@
 //   std::cout << watcher->Next()->events[0].kv.value << "\n";  // hello
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -58,6 +59,8 @@ class Client {
   // Replaces the endpoints by the client URLs of the started members that vote. ClientOptions::sync_interval does it
   // by itself from time to time. kFailedPrecondition: no member says where clients find it; nothing has changed.
   absl::Status Sync(const CallOptions& call = {});
+  // The same without waiting.
+  void SyncAsync(const CallOptions& call, std::function<void(absl::Status)> done);
 
   client::Core& core() { return *core_; }  // For the recipes of this library.
 

@@ -8,6 +8,11 @@
 //   auto all = kv.Get("config/", {.prefix = true});    // Every pair below config/
 //   auto gone = kv.Delete("config/", {.prefix = true});
 //   kv.PutAsync("greeting", "again", {}, {}, [](absl::StatusOr<keel::PutResponse> r) { Count(r.ok()); });
+//   kv.GetStreamAsync(
+//       "log/", {.prefix = true},
+//       [](std::vector<keel::KeyValue> kvs, keel::Taken taken) { taken(Archive(kvs)); },
+//       // Or taken() later, when there is room.
+//       {}, [](absl::StatusOr<keel::RangeResponse> end) { Count(end.ok()); });
 
 #include <cstdint>
 #include <functional>
@@ -76,6 +81,8 @@ struct OpResponse {
 
 // Takes the next pairs of a range; may take them apart.
 using RangeSink = std::function<absl::Status(std::vector<KeyValue> kvs)>;
+// The same without waiting, on one of the client's I/O threads: it must not block. See Taken.
+using AsyncRangeSink = std::function<void(std::vector<KeyValue> kvs, Taken taken)>;
 
 // Thread-safe; valid as long as its Client. The text of an error is the server's. Codes that every call may return:
 //   kInvalidArgument    the request can never be valid
@@ -122,6 +129,11 @@ class Kv {
                 Callback<RangeResponse> done);
   void PutAsync(std::string_view key, std::string_view value, const PutOptions& options, const CallOptions& call,
                 Callback<PutResponse> done);
+  // No piece is asked for before the one before it has been taken, so one at a time is in memory, and the server waits.
+  // Once `done` runs `sink` does not run any more. While a piece is with the sink only call.cancel, and the end of the
+  // Client, end the read; a timeout is noticed when it is taken.
+  void GetStreamAsync(std::string_view key, const RangeOptions& options, AsyncRangeSink sink, const CallOptions& call,
+                      Callback<RangeResponse> done);
   void DeleteAsync(std::string_view key, const DeleteOptions& options, const CallOptions& call,
                    Callback<DeleteResponse> done);
   void CommitAsync(const Txn& txn, const CallOptions& call, Callback<TxnResponse> done);

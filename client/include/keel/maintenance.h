@@ -140,10 +140,13 @@ class Maintenance {
                       Callback<DowngradeResponse> done);
 
   // Streams a snapshot of the member into `sink`, on this thread, until it ends or `sink` returns an error (which is
-  // then returned). The default timeout does not apply: only one in `call` does. Has no asynchronous form: a sink takes
-  // its time, so it wants a thread of its own; `call.cancel` ends it from another.
+  // then returned). The default timeout does not apply: only one in `call` does.
   absl::Status Snapshot(std::string_view endpoint, const std::function<absl::Status(const SnapshotChunk&)>& sink,
                         const CallOptions& call = {});
+  // The same without waiting: `sink` runs on one of the client's I/O threads and must not block; the next chunk is
+  // asked for when the last has been taken. As Kv::GetStreamAsync.
+  void SnapshotAsync(std::string_view endpoint, std::function<void(SnapshotChunk chunk, Taken taken)> sink,
+                     const CallOptions& call, std::function<void(absl::Status)> done);
 
   // A snapshot of the member in a new or replaced file `path`, complete, verified and on disk, or no change there at
   // all: it is written as `path`.part first. Blocks like Snapshot(). `progress`, if any, hears of every piece how much

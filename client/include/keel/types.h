@@ -16,6 +16,7 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
 namespace keel {
@@ -58,5 +59,10 @@ std::string PrefixEnd(std::string_view prefix);
 // and must not call a synchronous method of the same client.
 template <typename Response>
 using Callback = std::function<void(absl::StatusOr<Response>)>;
+
+// Given with each piece of an asynchronous stream: says that it has been taken. OK asks for the next piece; an error
+// ends the stream, and becomes its outcome. To be called once, in the sink or later, on any thread. A stream that has
+// ended meanwhile does not mind, even if its Client is gone.
+using Taken = std::function<void(const absl::Status&)>;
 
 }  // namespace keel
