@@ -229,13 +229,18 @@ void IndexLeaf::Collect(Items* items) const {
   }
 }
 
-void IndexLeaf::AppendCells(size_t first, size_t last, std::string* out) const {
-  char number[kVarintBytesMax];
-  for (size_t slot = first; slot < last; ++slot) {
-    const std::string_view bytes = rest(slot);
-    out->append(number, static_cast<size_t>(PutVarint(bytes.size(), number) - number));
-    out->append(bytes).append(EncodedAt(slot));
+void IndexLeaf::AppendCell(size_t slot, std::string* out) const {
+  const char* const cell = page() + slots()[slot].cell;
+  const char* p = cell;
+  const size_t rest_bytes = GetVarint(&p);
+  const char* const entry = p + StoredRestBytes(prefix_bytes_, rest_bytes);
+  const char* const end = SkipEntry(entry);
+  if (!IsOutside(rest_bytes)) {
+    out->append(cell, static_cast<size_t>(end - cell));
+    return;
   }
+  out->append(cell, static_cast<size_t>(p - cell));
+  out->append(rest(slot)).append(entry, static_cast<size_t>(end - entry));
 }
 
 bool IndexLeaf::BuildFromCells(std::string_view prefix, std::string_view cells, size_t entries) {

@@ -87,9 +87,8 @@ class IndexLeaf {
   bool Insert(size_t slot, std::string_view key, std::string_view entry);
   void Erase(size_t slot);
 
-  // Appends entries [first, last) as they are stored: each rest, also one that lives outside, and entry.
-  void AppendCells(size_t first, size_t last, std::string* out) const;
-  size_t StoredBytes(size_t slot) const { return rest(slot).size() + EncodedAt(slot).size() + 3; }
+  // Appends an entry as it is stored: its rest, also one that lives outside, and the encoded entry.
+  void AppendCell(size_t slot, std::string* out) const;
   // Makes `entries` such cells, whose keys all begin with `prefix`, the content. False: they are not that many whole
   // ones, or do not fit; the leaf is empty then. REQUIRES: empty.
   bool BuildFromCells(std::string_view prefix, std::string_view cells, size_t entries);

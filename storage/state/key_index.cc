@@ -164,6 +164,8 @@ void KeyIndex::ForEachLeased(const std::function<void(std::string_view key, Leas
 bool KeyIndex::Dump(const std::optional<std::string>& after, size_t bytes_max, IndexDump* dump) const {
   // Of cells in one block, unless a single one is larger: what a leaf can be made of again.
   constexpr size_t kBlockBytes = 3500;
+  constexpr size_t kSlotBytes = 6;  // What a slot of a leaf takes, too.
+  std::string cells;
   if (root_ == nullptr) return true;
   Path path;
   size_t slot = 0;
@@ -180,16 +182,22 @@ bool KeyIndex::Dump(const std::optional<std::string>& after, size_t bytes_max, I
     while (slot < leaf.size()) {
       if (bytes >= bytes_max) return false;
       const size_t first = slot;
-      size_t block_bytes = leaf.StoredBytes(slot++);
-      while (slot < leaf.size() && block_bytes + leaf.StoredBytes(slot) + 6 <= kBlockBytes) {
-        block_bytes += leaf.StoredBytes(slot++) + 6;  // What a slot takes, too.
+      cells.clear();
+      leaf.AppendCell(slot++, &cells);
+      while (slot < leaf.size()) {
+        const size_t size = cells.size();
+        leaf.AppendCell(slot, &cells);
+        if (cells.size() + (slot - first) * kSlotBytes > kBlockBytes) {
+          cells.resize(size);
+          break;
+        }
+        ++slot;
       }
       std::string block;
-      block.reserve(block_bytes + leaf.prefix().size() + 2 * kVarintBytesMax);
+      block.reserve(cells.size() + leaf.prefix().size() + 2 * kVarintBytesMax);
       char numbers[2 * kVarintBytesMax];
       char* const end = PutVarint(leaf.prefix().size(), PutVarint(slot - first, numbers));
-      block.append(numbers, static_cast<size_t>(end - numbers)).append(leaf.prefix());
-      leaf.AppendCells(first, slot, &block);
+      block.append(numbers, static_cast<size_t>(end - numbers)).append(leaf.prefix()).append(cells);
       bytes += block.size();
       dump->entries += slot - first;
       dump->blocks.push_back(std::move(block));
