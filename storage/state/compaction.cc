@@ -48,7 +48,7 @@ absl::StatusOr<bool> CompactSlice(Generation* generation, int64_t records_max, i
   int64_t looked_at = 0;
   bool reached_floor = true;
   progress.stopped_at = Revision(0);
-  auto it = engine.HistIterator();
+  auto it = engine.HistIterator(ScanLength::kLong);
   for (it->Seek(EncodeRecordKey(progress.next)); it->Valid(); it->Next()) {
     std::string_view stored = it->value();
     std::optional<ChangeId> change = DecodeRecordKey(it->key());

@@ -50,6 +50,10 @@ class EngineBatch {
   virtual void Delete(Family family, std::string_view key) = 0;
 };
 
+// How much an iterator will meet: what it reads ahead is that much too much at its end, and what is read at once and
+// fits into the processor's caches is cheaper to look at.
+enum class ScanLength { kShort, kLong };
+
 // In key order, over one moment of the database, which it pins: keep it short. Starts nowhere; Seek() first. Owned by
 // one thread; the engine outlives it.
 class EngineIterator {
@@ -92,7 +96,7 @@ class Engine {
   virtual std::unique_ptr<EngineSnapshot> Snapshot() const = 0;
   // As of now, or as of a snapshot of this engine, which outlives the iterator.
   virtual std::unique_ptr<EngineIterator> MetaIterator() const = 0;
-  virtual std::unique_ptr<EngineIterator> HistIterator() const = 0;
+  virtual std::unique_ptr<EngineIterator> HistIterator(ScanLength length) const = 0;
   virtual std::unique_ptr<EngineIterator> HistIteratorAt(const EngineSnapshot& snapshot) const = 0;
 
   virtual std::unique_ptr<EngineBatch> NewBatch() const = 0;

@@ -52,7 +52,7 @@ absl::Status Generation::ReadMeta() {
   absl::MutexLock lock(&mu);
   KEEL_ASSIGN_OR_RETURN(std::optional<std::string> format, engine_->GetMeta(kFormatKey));
   if (!format.has_value()) {
-    auto hist = engine_->HistIterator();
+    auto hist = engine_->HistIterator(ScanLength::kLong);
     hist->SeekToFirst();
     auto meta = engine_->MetaIterator();
     meta->SeekToFirst();
@@ -130,7 +130,7 @@ absl::Status Generation::ReadHistory(std::optional<Revision> from) {
   absl::MutexLock lock(&mu);
   ChangeId last;
   int64_t scanned_bytes = 0;
-  auto it = engine_->HistIterator();
+  auto it = engine_->HistIterator(ScanLength::kLong);
   // The records of `from` itself once more: whether the last revision is there must be seen, whatever was loaded.
   it->Seek(from.has_value() ? EncodeRecordKey({.revision = *from, .sub = 0}) : std::string());
   for (; it->Valid(); it->Next()) {

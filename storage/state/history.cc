@@ -130,7 +130,7 @@ absl::StatusOr<std::vector<RevisionEventsPtr>> ReadHistory(const Pin& pin, Revis
     }
     if (recent->size() < kRecordsUnderOneLock) return gatherer.Take();
   }
-  HistoryCursor cursor(pin.generation().engine().HistIterator(), from);
+  HistoryCursor cursor(pin.generation().engine().HistIterator(ScanLength::kShort), from);
   for (; cursor.valid() && !gatherer.IsFull(cursor.change()); cursor.Next()) {
     const RecordView& record = cursor.record();
     KEEL_RETURN_IF_ERROR(gatherer.Add(cursor.change(), record.tombstone, record.previous,

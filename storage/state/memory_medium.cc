@@ -230,7 +230,7 @@ class MemoryMedium::MemoryEngine final : public Engine {
   std::unique_ptr<EngineIterator> MetaIterator() const override {
     return std::make_unique<Iterator>(database_, database_->Hold(/*hist=*/false));
   }
-  std::unique_ptr<EngineIterator> HistIterator() const override {
+  std::unique_ptr<EngineIterator> HistIterator(ScanLength /*length*/) const override {
     return std::make_unique<Iterator>(database_, database_->Hold(/*hist=*/true));
   }
   std::unique_ptr<EngineIterator> HistIteratorAt(const EngineSnapshot& snapshot) const override {

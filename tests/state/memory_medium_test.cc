@@ -164,7 +164,7 @@ TEST_F(MemoryMediumTest, IteratorsAndSnapshotsShowTheMomentTheyWereMade) {
   ASSERT_TRUE(meta->Valid());
   EXPECT_EQ(meta->value(), "1");
   for (const auto& [it, expected] : {std::pair((*engine)->HistIteratorAt(*snapshot).release(), "1"),
-                                     std::pair((*engine)->HistIterator().release(), "2")}) {
+                                     std::pair((*engine)->HistIterator(ScanLength::kLong).release(), "2")}) {
     const std::unique_ptr<EngineIterator> hist(it);
     hist->SeekToFirst();
     ASSERT_TRUE(hist->Valid());
