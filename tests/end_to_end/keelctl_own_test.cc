@@ -95,6 +95,14 @@ TEST_F(KeelctlOwnTest, HistoryDiffTreeAndReadableJson) {
   Ok({"del", "/config/app"});
   WaitFor("watch", "delete  /config/app  (was \"port 3\\nhost a\\n\")");
   WaitFor("watch", "handler: DELETE /config/app at 8\n");
+
+  // A key names a tree as a path does: itself and what is below, not its neighbours.
+  Ok({"put", "/config", ""});
+  Ok({"put", "/config-old/app", ""});
+  Ok({"put", "/configs", ""});
+  EXPECT_EQ(Ok({"get", "--tree", "--keys-only", "/config"}), ".\n└── /\n    ├── config\n    └── config/db/name\n");
+  EXPECT_EQ(Ok({"get", "--tree", "--keys-only", "/config/"}), ".\n└── /config/db/name\n");
+  EXPECT_THAT(Ok({"get", "--tree", "--keys-only", "--prefix", "/config"}), HasSubstr("configs"));
 }
 
 // A script that does not listen to SIGTERM, and has a child of its own, under a lock that cannot be kept.

@@ -67,6 +67,18 @@ TEST(CheckupTest, AHealthyClusterGivesOneLineForEverySubject) {
                                     "lag", "integrity", "elections", "files", "clocks", "certificates"));
 }
 
+TEST(CheckupTest, WhereNobodyAnswersNothingIsSaidToBeWell) {
+  ClusterFacts facts = Healthy();
+  facts.read = absl::UnavailableError("refused");
+  for (MemberFacts& member : facts.members) {
+    member.status = absl::UnavailableError("refused");
+    member.metrics = absl::UnavailableError("refused");
+  }
+  const std::vector<Finding> findings = Examine(facts);
+  EXPECT_FALSE(findings.empty());
+  for (const Finding& finding : findings) EXPECT_EQ(finding.severity, Severity::kProblem) << finding.text;
+}
+
 TEST(CheckupTest, EveryThingThatIsWrongIsFoundAndHasAdvice) {
   const struct Case {
     const char* name;

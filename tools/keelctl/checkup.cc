@@ -27,7 +27,9 @@ constexpr double kElectionsPerHour = 6;
 constexpr double kFilesWarning = 0.8;
 
 std::string Named(const MemberFacts& member) {
-  return member.endpoint.empty() ? member.name : absl::StrCat(member.name, " (", member.endpoint, ")");
+  return member.endpoint.empty() || member.endpoint == member.name
+             ? member.name
+             : absl::StrCat(member.name, " (", member.endpoint, ")");
 }
 
 class Examination {
@@ -39,6 +41,11 @@ class Examination {
     Quorum();
     Leader();
     Read();
+    // Of members that say nothing there is nothing else to tell.
+    const bool somebody_answers =
+        std::any_of(facts_.members.begin(), facts_.members.end(),
+                    [](const MemberFacts& member) { return member.status.ok() || member.metrics.ok(); });
+    if (!somebody_answers) return std::move(findings_);
     Versions();
     Alarms();
     Space();

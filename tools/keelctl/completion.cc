@@ -61,7 +61,8 @@ complete -F _PROGRAM PROGRAM
 )";
 
 constexpr std::string_view kZsh = R"(#compdef PROGRAM
-# Completion of PROGRAM for zsh: put this file as _PROGRAM into a directory of $fpath.
+# Completion of PROGRAM for zsh: put this file as _PROGRAM into a directory of $fpath, or source
+# it after compinit.
 _PROGRAM() {
   local -a offered
   local word help
@@ -74,16 +75,27 @@ _PROGRAM() {
     _files
   fi
 }
-compdef _PROGRAM PROGRAM
+# Loaded by the first Tab, which wants its answer; or sourced.
+if [[ $funcstack[1] == _PROGRAM ]]; then
+  _PROGRAM "$@"
+else
+  compdef _PROGRAM PROGRAM
+fi
 )";
 
-constexpr std::string_view kFish = R"(# Completion of PROGRAM for fish: put this file into ~/.config/fish/completions.
+constexpr std::string_view kFish =
+    R"fish(# Completion of PROGRAM for fish: put this file into ~/.config/fish/completions.
 function __PROGRAM_complete
-  set -l words (commandline -opc) (commandline -ct)
-  PROGRAM __complete $words[2..-1] 2>/dev/null
+  set -l words (commandline -opc)
+  set -l last (commandline -ct)
+  PROGRAM __complete $words[2..-1] "$last" 2>/dev/null
 end
-complete -c PROGRAM -a '(__PROGRAM_complete)'
-)";
+function __PROGRAM_offers
+  test -n "$(__PROGRAM_complete | string collect)"
+end
+# Where it has nothing to offer, files.
+complete -c PROGRAM -f -n __PROGRAM_offers -a '(__PROGRAM_complete)'
+)fish";
 
 }  // namespace
 

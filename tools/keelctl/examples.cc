@@ -22,7 +22,7 @@ keelctl put balance -- -5                  # a value that begins with a dash)"},
     {"keelctl get", R"(keelctl get greeting
 keelctl get --print-value-only greeting    # the value alone, for scripts
 keelctl get --prefix /config/              # every pair below /config/
-keelctl get --tree --prefix /config/       # the same, as a tree
+keelctl get --tree /config                 # the same, and /config itself, as a tree
 keelctl get greeting --rev=42              # as it was at revision 42
 keelctl get -w json greeting               # with revisions, version and lease)"},
     {"keelctl del", R"(keelctl del greeting

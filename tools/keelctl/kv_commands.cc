@@ -44,6 +44,32 @@ Outcome StreamGet(Context& context, Kv& kv, const GetOp& op, const GetStyle& sty
   return Outcome::Ok();
 }
 
+// An interval as it is given; of a key alone, the key and what is below it, as a path has it: "a" and "a/b", not "ab".
+Outcome TreeGet(Context& context, Kv& kv, const GetOp& op, const TreeStyle& style) {
+  RangeOptions below = op.options;
+  std::string top = op.key;
+  const bool is_path = !below.prefix && !below.from_key && below.range_end.empty();
+  if (is_path) {
+    below.prefix = true;
+    if (!top.empty() && top.back() != '/') top += '/';
+  }
+  std::vector<KeyValue> kvs;
+  auto streamed = kv.GetStream(top, below, [&](std::vector<KeyValue> piece) {
+    kvs.insert(kvs.end(), std::make_move_iterator(piece.begin()), std::make_move_iterator(piece.end()));
+    return absl::OkStatus();
+  });
+  if (!streamed.ok()) return Outcome::Of(streamed.status());
+  if (top != op.key) {
+    RangeOptions alone = op.options;
+    alone.revision = streamed->header.revision;
+    auto itself = kv.Get(op.key, alone);
+    if (!itself.ok()) return Outcome::Of(itself.status());
+    kvs.insert(kvs.begin(), itself->kvs.begin(), itself->kvs.end());
+  }
+  context.out << KeyTree(kvs, style);
+  return Outcome::Ok();
+}
+
 Outcome RunGet(Context& context, const GetFlags& flags, bool stream, bool tree) {
   auto op = flags.Resolve();
   if (!op.ok()) return Outcome::Of(op.status(), FlagErrorCode(op.status()));
@@ -56,14 +82,7 @@ Outcome RunGet(Context& context, const GetFlags& flags, bool stream, bool tree) 
     if (context.flags.format != Format::kSimple || flags.style.values_only || flags.style.count_only) {
       return Outcome::BadArguments("--tree is a format of its own: leave -w, --print-value-only and --count-only out");
     }
-    std::vector<KeyValue> kvs;
-    auto streamed = (*client)->kv().GetStream(op->key, op->options, [&](std::vector<KeyValue> piece) {
-      kvs.insert(kvs.end(), std::make_move_iterator(piece.begin()), std::make_move_iterator(piece.end()));
-      return absl::OkStatus();
-    });
-    if (!streamed.ok()) return Outcome::Of(streamed.status());
-    context.out << KeyTree(kvs, {.values = !flags.style.keys_only});
-    return Outcome::Ok();
+    return TreeGet(context, (*client)->kv(), *op, {.values = !flags.style.keys_only});
   }
   if (stream) return StreamGet(context, (*client)->kv(), *op, flags.style);
   auto response = (*client)->kv().Get(op->key, op->options);
@@ -96,7 +115,7 @@ void AddKvCommands(CLI::App& app, Context& context, Outcome& outcome) {
                                  [&context, get, stream, tree] { return RunGet(context, *get, *stream, *tree); });
   get->AddTo(*reading);
   reading->add_flag("--stream", *stream, "take the answer in pieces: for ranges of any size");
-  reading->add_flag("--tree", *tree, "print a tree of the parts between slashes");
+  reading->add_flag("--tree", *tree, "print a tree of the parts between slashes: the key and all below it");
   auto del = std::make_shared<DelFlags>();
   del->AddTo(*AddCommand(app, "del", "delete a key or a range of keys", Formats::kNoTable, context, outcome,
                          [&context, del] { return RunDel(context, *del); }));

@@ -15,8 +15,9 @@ namespace {
 
 Outcome RunSave(Context& context, const std::string& file) {
   if (context.flags.endpoints.size() != 1) {
-    return {kExitInterrupted, absl::StrCat("snapshot must be requested to one selected node, not multiple [",
-                                           absl::StrJoin(context.flags.endpoints, " "), "]")};
+    return {kExitInterrupted,
+            absl::StrCat("snapshot must be requested to one selected node, not multiple [",
+                         absl::StrJoin(context.flags.endpoints, " "), "]; name one with --endpoints")};
   }
   auto client = context.client();
   if (!client.ok()) return Outcome::Of(client.status(), kExitBadConnection);
