@@ -138,7 +138,8 @@ class GetStreamAsyncTest : public GetStreamTest, public ::testing::WithParamInte
     std::vector<KeyValue> kvs;
     int pieces = 0;
     Taken taken;  // Of the last piece.
-    absl::Notification done;
+    bool ended = false;
+    absl::Notification done;  // Said last of all, when nothing here is used by others any more.
     absl::StatusOr<RangeResponse> end = absl::UnknownError("");
 
     Taken AwaitPiece(int number) {
@@ -149,21 +150,24 @@ class GetStreamAsyncTest : public GetStreamTest, public ::testing::WithParamInte
     }
 
    private:
-    bool HasPiece() const { return pieces >= number_ || done.HasBeenNotified(); }
+    bool HasPiece() const { return pieces >= number_ || ended; }
     int number_ = 0;
   };
 
   void Start(Read& read, const CallOptions& call = {}) {
     const AsyncRangeSink sink = [&read](std::vector<KeyValue> kvs, Taken taken) {
       absl::MutexLock lock(&read.mu);
-      EXPECT_FALSE(read.done.HasBeenNotified());
+      EXPECT_FALSE(read.ended);
       for (KeyValue& kv : kvs) read.kvs.push_back(std::move(kv));
       ++read.pieces;
       read.taken = std::move(taken);
     };
     const Callback<RangeResponse> done = [&read](absl::StatusOr<RangeResponse> end) {
-      absl::MutexLock lock(&read.mu);
-      read.end = std::move(end);
+      {
+        absl::MutexLock lock(&read.mu);
+        read.end = std::move(end);
+        read.ended = true;
+      }
       read.done.Notify();
     };
     if (GetParam()) {
@@ -185,7 +189,10 @@ TEST_P(GetStreamAsyncTest, ThePiecesAreWhatGetSaysAndNoneComesBeforeTheLastIsTak
   Start(read);
   for (int piece = 1;; ++piece) {
     const Taken taken = read.AwaitPiece(piece);
-    if (read.done.HasBeenNotified()) break;
+    {
+      absl::MutexLock lock(&read.mu);
+      if (read.ended) break;
+    }
     absl::SleepFor(absl::Milliseconds(piece < 3 ? 50 : 0));  // In which another might come.
     {
       absl::MutexLock lock(&read.mu);
@@ -194,6 +201,7 @@ TEST_P(GetStreamAsyncTest, ThePiecesAreWhatGetSaysAndNoneComesBeforeTheLastIsTak
     taken(absl::OkStatus());
     taken(absl::OkStatus());  // Said twice, it counts once.
   }
+  read.done.WaitForNotification();
   ASSERT_TRUE(read.end.ok()) << read.end.status();
   EXPECT_GT(read.pieces, 3);
   EXPECT_EQ(read.end->count, whole->count);
