@@ -44,7 +44,9 @@ def _sync_milliseconds(folder):
 def of(root, folder, systems):
     """As a dictionary for the raw figures; `folder` is where the members keep their data."""
     commit = _text(["git", "rev-parse", "--short=10", "HEAD"], cwd=root) or "unknown"
-    if _text(["git", "status", "--porcelain", "--untracked-files=no"], cwd=root):
+    # What this very run writes is no change of what it measures.
+    tree = ["--", ".", ":(exclude)benchmarks/results"]
+    if _text(["git", "status", "--porcelain", "--untracked-files=no", *tree], cwd=root):
         commit += " with local changes"
     return {
         "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
