@@ -41,7 +41,7 @@ class StateMedium;
 
 struct StateOptions {
   std::string dir;                        // Created when missing. Holds generations of the database and CURRENT.
-  size_t value_cache_bytes = 16u << 20;   // Recently written and read pairs, by revision.
+  size_t value_cache_bytes = 48u << 20;   // Recently written and read pairs, by revision.
   size_t block_cache_bytes = 32u << 20;   // RocksDB's.
   size_t write_buffer_bytes = 16u << 20;  // Of the history; memory use is a few times this.
   // A new index file is due after this many changes, or a quarter of the number of keys if that is more: what a start
