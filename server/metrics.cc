@@ -56,8 +56,6 @@ const char* TypeName(RpcKind kind) {
   return "";
 }
 
-Histogram::BucketBoundaries Exponential(double start, int count) { return MetricRegistry::Exponential(start, count); }
-
 // Writes need a log entry; when one ends so, its proposal was not confirmed.
 bool IsFailedProposal(std::string_view service, std::string_view method, absl::StatusCode code) {
   if (code != absl::StatusCode::kUnavailable && code != absl::StatusCode::kDeadlineExceeded) return false;
@@ -72,37 +70,42 @@ class MetricsImpl final : public Metrics {
  public:
   explicit MetricsImpl(MetricsDetail detail) {
     for (const RpcMethod& rpc : RpcCatalogue()) AddRpc(rpc, detail);
-    log_sync_ = &AddHistogram("etcd_disk_wal_fsync_duration_seconds", "Seconds that a sync of the log took.",
-                              Exponential(0.001, 14));
-    log_write_ = &AddHistogram("etcd_disk_wal_write_duration_seconds", "Seconds that a write to the log took.",
-                               Exponential(0.001, 14));
-    log_written_ = &AddGauge("etcd_disk_wal_write_bytes_total", "Bytes written to the log.");
-    client_received_ = &AddCounter("etcd_network_client_grpc_received_bytes_total", "Bytes received from clients.");
-    client_sent_ = &AddCounter("etcd_network_client_grpc_sent_bytes_total", "Bytes sent to clients.");
-    commit_seconds_ =
-        &AddHistogram("etcd_disk_backend_commit_duration_seconds",
-                      "Seconds that writing a group of applied entries to the state took.", Exponential(0.001, 14));
-    commit_write_ = &AddHistogram("etcd_debugging_disk_backend_commit_write_duration_seconds",
-                                  "The same: a group is written, and nothing else.", Exponential(0.001, 14));
-    snap_sync_ = &AddHistogram("etcd_snap_fsync_duration_seconds", "Seconds that making the state durable took.",
-                               Exponential(0.001, 14));
-    save_seconds_ = &AddHistogram("etcd_debugging_snap_save_total_duration_seconds",
-                                  "Seconds that making the state durable took.", Exponential(0.001, 14));
+    log_sync_ = &registry_.AddHistogram("etcd_disk_wal_fsync_duration_seconds", "Seconds that a sync of the log took.",
+                                        Exponential(0.001, 14));
+    log_write_ = &registry_.AddHistogram("etcd_disk_wal_write_duration_seconds",
+                                         "Seconds that a write to the log took.", Exponential(0.001, 14));
+    log_written_ = &registry_.AddGauge("etcd_disk_wal_write_bytes_total", "Bytes written to the log.");
+    client_received_ =
+        &registry_.AddCounter("etcd_network_client_grpc_received_bytes_total", "Bytes received from clients.");
+    client_sent_ = &registry_.AddCounter("etcd_network_client_grpc_sent_bytes_total", "Bytes sent to clients.");
+    commit_seconds_ = &registry_.AddHistogram("etcd_disk_backend_commit_duration_seconds",
+                                              "Seconds that writing a group of applied entries to the state took.",
+                                              Exponential(0.001, 14));
+    commit_write_ = &registry_.AddHistogram("etcd_debugging_disk_backend_commit_write_duration_seconds",
+                                            "The same: a group is written, and nothing else.", Exponential(0.001, 14));
+    snap_sync_ = &registry_.AddHistogram("etcd_snap_fsync_duration_seconds",
+                                         "Seconds that making the state durable took.", Exponential(0.001, 14));
+    save_seconds_ = &registry_.AddHistogram("etcd_debugging_snap_save_total_duration_seconds",
+                                            "Seconds that making the state durable took.", Exponential(0.001, 14));
     AddOperationCounters();
     AddOccasionalTimes(detail);
-    leases_granted_ = &AddCounter("etcd_debugging_lease_granted_total", "Leases granted.");
-    leases_revoked_ = &AddCounter("etcd_debugging_lease_revoked_total", "Leases revoked or expired.");
-    leases_expired_ = &AddCounter("etcd_debugging_server_lease_expired_total", "Leases whose time was up.");
-    slow_applies_ = &AddCounter("etcd_server_slow_apply_total", "Commands that took more than 100 ms to apply.");
-    leader_changes_ = &AddCounter("etcd_server_leader_changes_seen_total", "Leader changes seen.");
-    health_ok_ = &AddCounter("etcd_server_health_success", "Successful health checks.");
-    health_failed_ = &AddCounter("etcd_server_health_failures", "Failed health checks.");
-    proposals_failed_ = &AddCounter("etcd_server_proposals_failed_total", "Writes that ended unconfirmed.");
-    hash_checks_ = &AddCounter("keel_state_hash_checks_total", "Comparisons of states that this leader made.");
-    hash_comparisons_ = &AddCounter("keel_state_hash_comparisons_total", "Members compared with this leader.");
-    hash_mismatches_ = &AddCounter("keel_state_hash_mismatches_total", "Comparisons that found a difference.");
+    leases_granted_ = &registry_.AddCounter("etcd_debugging_lease_granted_total", "Leases granted.");
+    leases_revoked_ = &registry_.AddCounter("etcd_debugging_lease_revoked_total", "Leases revoked or expired.");
+    leases_expired_ = &registry_.AddCounter("etcd_debugging_server_lease_expired_total", "Leases whose time was up.");
+    slow_applies_ =
+        &registry_.AddCounter("etcd_server_slow_apply_total", "Commands that took more than 100 ms to apply.");
+    leader_changes_ = &registry_.AddCounter("etcd_server_leader_changes_seen_total", "Leader changes seen.");
+    health_ok_ = &registry_.AddCounter("etcd_server_health_success", "Successful health checks.");
+    health_failed_ = &registry_.AddCounter("etcd_server_health_failures", "Failed health checks.");
+    proposals_failed_ = &registry_.AddCounter("etcd_server_proposals_failed_total", "Writes that ended unconfirmed.");
+    hash_checks_ =
+        &registry_.AddCounter("keel_state_hash_checks_total", "Comparisons of states that this leader made.");
+    hash_comparisons_ =
+        &registry_.AddCounter("keel_state_hash_comparisons_total", "Members compared with this leader.");
+    hash_mismatches_ =
+        &registry_.AddCounter("keel_state_hash_mismatches_total", "Comparisons that found a difference.");
     heartbeats_late_ =
-        &AddCounter("etcd_server_heartbeat_send_failures_total", "Heartbeats that this leader sent late.");
+        &registry_.AddCounter("etcd_server_heartbeat_send_failures_total", "Heartbeats that this leader sent late.");
     AddReadAndLeaseMetrics();
     AddWatchTurns();
     AddMemberGauges();
@@ -309,12 +312,6 @@ class MetricsImpl final : public Metrics {
     std::array<Counter*, 17> handled{};
   };
 
-  Counter& AddCounter(const std::string& name, const std::string& help) { return registry_.AddCounter(name, help); }
-  Gauge& AddGauge(const std::string& name, const std::string& help) { return registry_.AddGauge(name, help); }
-  Histogram& AddHistogram(const std::string& name, const std::string& help, const Histogram::BucketBoundaries& bounds) {
-    return registry_.AddHistogram(name, help, bounds);
-  }
-
   // Every method with every code, at 0, so that rate() and absent() work from the start.
   void AddRpc(const RpcMethod& method, MetricsDetail detail) {
     const prometheus::Labels labels = {
@@ -344,8 +341,8 @@ class MetricsImpl final : public Metrics {
   class TwoNames {
    public:
     void Add(MetricsImpl* metrics, const std::string& operation, const std::string& help) {
-      name_ = &metrics->AddCounter(absl::StrCat("etcd_mvcc_", operation, "_total"), help);
-      old_name_ = &metrics->AddCounter(absl::StrCat("etcd_debugging_mvcc_", operation, "_total"), help);
+      name_ = &metrics->registry_.AddCounter(absl::StrCat("etcd_mvcc_", operation, "_total"), help);
+      old_name_ = &metrics->registry_.AddCounter(absl::StrCat("etcd_debugging_mvcc_", operation, "_total"), help);
     }
     void Increment(uint64_t by) {
       name_->Increment(static_cast<double>(by));
@@ -362,18 +359,22 @@ class MetricsImpl final : public Metrics {
     deletes_.Add(this, "delete", "Deletions applied.");
     ranges_.Add(this, "range", "Ranges read.");
     txns_.Add(this, "txn", "Transactions applied.");
-    put_bytes_ = &AddGauge("etcd_debugging_mvcc_total_put_size_in_bytes", "Bytes of all keys and values put.");
+    put_bytes_ =
+        &registry_.AddGauge("etcd_debugging_mvcc_total_put_size_in_bytes", "Bytes of all keys and values put.");
   }
 
   void AddOccasionalTimes(MetricsDetail detail) {
     compaction_step_ =
-        &AddHistogram("etcd_debugging_mvcc_db_compaction_pause_duration_milliseconds",
-                      "Milliseconds that one step of removing compacted history took.", Exponential(1, 13));
-    compaction_whole_ = &AddHistogram("etcd_debugging_mvcc_db_compaction_total_duration_milliseconds",
-                                      "Milliseconds from the first to the last step of it.", Exponential(100, 14));
-    compaction_last_ = &AddGauge("etcd_debugging_mvcc_db_compaction_last", "Unix time of the last such end; 0: none.");
+        &registry_.AddHistogram("etcd_debugging_mvcc_db_compaction_pause_duration_milliseconds",
+                                "Milliseconds that one step of removing compacted history took.", Exponential(1, 13));
+    compaction_whole_ =
+        &registry_.AddHistogram("etcd_debugging_mvcc_db_compaction_total_duration_milliseconds",
+                                "Milliseconds from the first to the last step of it.", Exponential(100, 14));
+    compaction_last_ =
+        &registry_.AddGauge("etcd_debugging_mvcc_db_compaction_last", "Unix time of the last such end; 0: none.");
     const auto time = [this](const char* method, const char* name, const char* help, double start, int count) {
-      rpcs_.at({"etcdserverpb.Maintenance", method}).occasional = &AddHistogram(name, help, Exponential(start, count));
+      rpcs_.at({"etcdserverpb.Maintenance", method}).occasional =
+          &registry_.AddHistogram(name, help, Exponential(start, count));
     };
     time("Defragment", "etcd_disk_backend_defrag_duration_seconds", "Seconds that a defragmentation took.", 0.1, 13);
     time("Snapshot", "etcd_disk_backend_snapshot_duration_seconds", "Seconds that sending a snapshot to a client took.",
@@ -381,7 +382,7 @@ class MetricsImpl final : public Metrics {
     time("Hash", "etcd_mvcc_hash_duration_seconds", "Seconds that hashing the whole state took.", 0.01, 15);
     time("HashKV", "etcd_mvcc_hash_rev_duration_seconds", "Seconds that hashing the history took.", 0.01, 15);
     rpcs_.at({"etcdserverpb.Maintenance", "Defragment"}).in_flight =
-        &AddGauge("etcd_disk_defrag_inflight", "1 during a defragmentation.");
+        &registry_.AddGauge("etcd_disk_defrag_inflight", "1 during a defragmentation.");
     for (const bool ok : {false, true}) {
       rpcs_.at({"etcdserverpb.KV", "Range"}).range[ok] =
           &range_seconds_.Add({{"success", ok ? "true" : "false"}}, Exponential(0.0001, 20));
@@ -399,34 +400,40 @@ class MetricsImpl final : public Metrics {
   }
 
   void AddReadAndLeaseMetrics() {
-    slow_reads_ =
-        &AddCounter("etcd_server_slow_read_indexes_total", "Linearizable reads that waited more than 500 ms.");
-    reads_failed_ = &AddCounter("etcd_server_read_indexes_failed_total", "Linearizable reads that waited in vain.");
-    leases_renewed_ = &AddCounter("etcd_debugging_lease_renewed_total", "Renewals by this leader.");
-    lease_ttls_ =
-        &AddHistogram("etcd_debugging_lease_ttl_total", "Seconds that leases were granted for.", Exponential(1, 24));
-    promotions_ = &AddCounter("etcd_server_learner_promote_successes", "Learners that this leader has promoted.");
-    snapshot_installing_ =
-        &AddGauge("etcd_server_snapshot_apply_in_progress_total", "1 while a received snapshot becomes the state.");
-    records_compacted_ = &AddCounter("etcd_debugging_mvcc_db_compaction_keys_total", "Records removed by compaction.");
+    slow_reads_ = &registry_.AddCounter("etcd_server_slow_read_indexes_total",
+                                        "Linearizable reads that waited more than 500 ms.");
+    reads_failed_ =
+        &registry_.AddCounter("etcd_server_read_indexes_failed_total", "Linearizable reads that waited in vain.");
+    leases_renewed_ = &registry_.AddCounter("etcd_debugging_lease_renewed_total", "Renewals by this leader.");
+    lease_ttls_ = &registry_.AddHistogram("etcd_debugging_lease_ttl_total", "Seconds that leases were granted for.",
+                                          Exponential(1, 24));
+    promotions_ =
+        &registry_.AddCounter("etcd_server_learner_promote_successes", "Learners that this leader has promoted.");
+    snapshot_installing_ = &registry_.AddGauge("etcd_server_snapshot_apply_in_progress_total",
+                                               "1 while a received snapshot becomes the state.");
+    records_compacted_ =
+        &registry_.AddCounter("etcd_debugging_mvcc_db_compaction_keys_total", "Records removed by compaction.");
   }
 
   void AddWatchTurns() {
     const auto add = [this](const char* what, const char* help) {
-      return &AddHistogram(absl::StrCat("etcd_debugging_server_watch_send_loop_", what, "_duration_seconds"), help,
-                           Exponential(0.001, 14));
+      return &registry_.AddHistogram(absl::StrCat("etcd_debugging_server_watch_send_loop_", what, "_duration_seconds"),
+                                     help, Exponential(0.001, 14));
     };
     watch_turn_ = add("watch_stream", "Seconds that a turn of sending events to a stream took.");
-    watch_turn_event_ = &AddHistogram("etcd_debugging_server_watch_send_loop_watch_stream_duration_per_event_seconds",
-                                      "The same for each event of it.", Exponential(0.001, 14));
+    watch_turn_event_ =
+        &registry_.AddHistogram("etcd_debugging_server_watch_send_loop_watch_stream_duration_per_event_seconds",
+                                "The same for each event of it.", Exponential(0.001, 14));
     watch_turn_answers_ = add("control_stream", "Seconds that a turn of sending answers to a stream took.");
     watch_turn_progress_ = add("progress", "Seconds that a turn of telling a stream its progress took.");
   }
 
   void AddMemberGauges() {
-    has_leader_ = &AddGauge("etcd_server_has_leader", "1 when a leader is known.");
-    is_leader_ = &AddGauge("etcd_server_is_leader", "1 when this member leads.");
-    const auto add = [this](const char* name, const char* help) { gauges_.emplace(name, &AddGauge(name, help)); };
+    has_leader_ = &registry_.AddGauge("etcd_server_has_leader", "1 when a leader is known.");
+    is_leader_ = &registry_.AddGauge("etcd_server_is_leader", "1 when this member leads.");
+    const auto add = [this](const char* name, const char* help) {
+      gauges_.emplace(name, &registry_.AddGauge(name, help));
+    };
     add("etcd_server_is_learner", "1 when this member does not vote.");
     add("etcd_server_proposals_committed_total", "The commit index.");
     add("etcd_server_proposals_applied_total", "The applied index.");
@@ -447,12 +454,14 @@ class MetricsImpl final : public Metrics {
     add("keel_reply_memory_bytes_max", "The most that was so far.");
     add("keel_reply_waiting", "Reads that wait for such memory.");
     reply_waits_ =
-        &AddCounter("keel_reply_waits_total", "Reads, and pieces of streamed ones, that had to wait for it.");
-    watch_events_ = &AddCounter("etcd_debugging_mvcc_events_total", "Events sent to watchers.");
+        &registry_.AddCounter("keel_reply_waits_total", "Reads, and pieces of streamed ones, that had to wait for it.");
+    watch_events_ = &registry_.AddCounter("etcd_debugging_mvcc_events_total", "Events sent to watchers.");
   }
 
   void AddProcessGauges() {
-    const auto add = [this](const char* name, const char* help) { gauges_.emplace(name, &AddGauge(name, help)); };
+    const auto add = [this](const char* name, const char* help) {
+      gauges_.emplace(name, &registry_.AddGauge(name, help));
+    };
     add("process_resident_memory_bytes", "Resident memory in bytes.");
     add("process_virtual_memory_bytes", "Virtual memory in bytes.");
     add("process_open_fds", "Open file descriptors.");
@@ -462,13 +471,13 @@ class MetricsImpl final : public Metrics {
         &registry_.Counters("promhttp_metric_handler_requests_total", "Scrapes of these metrics, by HTTP status.")
              .Add({{"code", "200"}});
     // One at a time, and it counts itself.
-    AddGauge("promhttp_metric_handler_requests_in_flight", "Scrapes of these metrics under way.").Set(1);
-    network_received_ = &AddCounter("process_network_receive_bytes_total", "Bytes that the network brought.");
-    network_sent_ = &AddCounter("process_network_transmit_bytes_total", "Bytes that the network took.");
+    registry_.AddGauge("promhttp_metric_handler_requests_in_flight", "Scrapes of these metrics under way.").Set(1);
+    network_received_ = &registry_.AddCounter("process_network_receive_bytes_total", "Bytes that the network brought.");
+    network_sent_ = &registry_.AddCounter("process_network_transmit_bytes_total", "Bytes that the network took.");
     add("os_fd_used", "Used file descriptors.");
     add("os_fd_limit", "Limit of file descriptors.");
-    AddGauge("process_start_time_seconds", "Unix time at which the process started.").Set(NowSeconds());
-    cpu_seconds_ = &AddCounter("process_cpu_seconds_total", "CPU time used, in seconds.");
+    registry_.AddGauge("process_start_time_seconds", "Unix time at which the process started.").Set(NowSeconds());
+    cpu_seconds_ = &registry_.AddCounter("process_cpu_seconds_total", "CPU time used, in seconds.");
   }
 
   void Set(const char* name, double value) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { gauges_.at(name)->Set(value); }

@@ -26,10 +26,10 @@ PeerMetrics::PeerMetrics(MetricRegistry* registry)
       received_snapshots_(MakeTransfers(registry, "receive", "From")),
       stored_seconds_(registry->AddHistogram("etcd_snap_db_save_total_duration_seconds",
                                              "Seconds from the first byte of a received snapshot until it was stored.",
-                                             MetricRegistry::Exponential(0.1, 10))),
+                                             Exponential(0.1, 10))),
       durable_seconds_(registry->AddHistogram("etcd_snap_db_fsync_duration_seconds",
                                               "Seconds that the last sync of a received snapshot took.",
-                                              MetricRegistry::Exponential(0.001, 14))) {}
+                                              Exponential(0.001, 14))) {}
 
 PeerMetrics::Transfers PeerMetrics::MakeTransfers(MetricRegistry* registry, const std::string& way, const char* label) {
   const std::string name = absl::StrCat("etcd_network_snapshot_", way);
@@ -41,7 +41,7 @@ PeerMetrics::Transfers PeerMetrics::MakeTransfers(MetricRegistry* registry, cons
 }
 
 prometheus::Histogram& PeerMetrics::RoundTrips(uint64_t peer) {
-  return round_trips_.Add({{"To", Hex(peer)}}, MetricRegistry::Exponential(0.0001, 16));
+  return round_trips_.Add({{"To", Hex(peer)}}, Exponential(0.0001, 16));
 }
 
 void PeerMetrics::Answered(uint64_t peer, absl::Duration took) {
@@ -77,7 +77,7 @@ void PeerMetrics::OnEnded(Way way, raft::MemberId peer, bool ok, absl::Duration 
   const prometheus::Labels labels = {{moved.label, Hex(peer.value())}};
   moved.inflight.Add(labels).Decrement();
   (ok ? moved.succeeded : moved.failed).Add(labels).Increment();
-  if (ok) moved.seconds.Add(labels, MetricRegistry::Exponential(0.1, 10)).Observe(absl::ToDoubleSeconds(took));
+  if (ok) moved.seconds.Add(labels, Exponential(0.1, 10)).Observe(absl::ToDoubleSeconds(took));
 }
 
 void PeerMetrics::OnStored(absl::Duration took, absl::Duration made_durable) {

@@ -6,6 +6,7 @@
 #include <prometheus/registry.h>
 
 #include <string>
+#include <vector>
 
 namespace keel::server {
 
@@ -33,18 +34,18 @@ class MetricRegistry {
     return prometheus::BuildHistogram().Name(name).Help(help).Register(registry_);
   }
 
-  // start, start * 2, ... : the notation E(start, 2, count) of the contract.
-  static Bounds Exponential(double start, int count) {
-    Bounds bounds;
-    for (int i = 0; i < count; ++i, start *= 2) bounds.push_back(start);
-    return bounds;
-  }
-
   std::vector<prometheus::MetricFamily> Collect() const { return registry_.Collect(); }
 
  private:
   prometheus::Registry registry_;
 };
+
+// start, start * 2, ... : the notation E(start, 2, count) of the contract.
+inline MetricRegistry::Bounds Exponential(double start, int count) {
+  MetricRegistry::Bounds bounds;
+  for (int i = 0; i < count; ++i, start *= 2) bounds.push_back(start);
+  return bounds;
+}
 
 // Makes a counter follow a total that is kept elsewhere.
 inline void Follow(prometheus::Counter& counter, double total) {

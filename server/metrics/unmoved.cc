@@ -9,13 +9,13 @@ void AddUnmoved(MetricRegistry* registry) {
   constexpr char kNoProxy[] = "Always 0: there is no proxy in this server.";
   constexpr char kNoSecondStore[] = "Always 0: there is no store of the v2 protocol.";
   const auto seconds = [registry](const char* name, const char* help) {
-    registry->AddHistogram(name, help, MetricRegistry::Exponential(0.001, 14));
+    registry->AddHistogram(name, help, Exponential(0.001, 14));
   };
   seconds("etcd_debugging_disk_backend_commit_rebalance_duration_seconds", kNoTree);
   seconds("etcd_debugging_disk_backend_commit_spill_duration_seconds", kNoTree);
   seconds("etcd_debugging_snap_save_marshalling_duration_seconds", kNoEncoding);
   registry->AddHistogram("etcd_debugging_mvcc_index_compaction_pause_duration_milliseconds", kNoPause,
-                         MetricRegistry::Exponential(0.5, 14));
+                         Exponential(0.5, 14));
   for (const char* name : {"etcd_grpc_proxy_cache_hits_total", "etcd_grpc_proxy_cache_misses_total",
                            "etcd_grpc_proxy_cache_keys_total", "etcd_grpc_proxy_watchers_coalescing_total"}) {
     registry->AddGauge(name, kNoProxy);
