@@ -1,6 +1,5 @@
 #include "server/grpc_pollers.h"
 
-#include <grpc/grpc.h>
 #include <grpcpp/channel.h>
 #include <grpcpp/client_context.h>
 #include <grpcpp/create_channel.h>
@@ -11,6 +10,7 @@
 #include <utility>
 
 #include "absl/time/time.h"
+#include "base/grpc_lifetime.h"
 #include "base/thread_name.h"
 
 namespace keel::server {
@@ -51,8 +51,7 @@ class GrpcPollers::Nowhere {
 };
 
 GrpcPollers::GrpcPollers() {
-  // For good: gRPC does not survive that its last user is a callback on one of its own threads.
-  grpc_init();
+  KeepGrpc();
   const int cores = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   for (int surplus = CallbackThreads(cores) - UsefulThreads(cores); surplus > 0; --surplus) {
     {

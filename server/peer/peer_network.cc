@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/grpc_lifetime.h"
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "server/peer/delivery.h"
@@ -428,6 +429,7 @@ class PeerNetworkImpl final : public PeerNetwork {
 
 absl::StatusOr<std::unique_ptr<PeerNetwork>> PeerNetwork::Start(const PeerNetworkOptions& options,
                                                                 storage::StateStore* store) {
+  KeepGrpc();
   KEEL_RETURN_IF_ERROR(Check(options));
   KEEL_RETURN_IF_ERROR(PrepareScratchDir(options.scratch_dir));
   auto network = std::make_unique<PeerNetworkImpl>(options, store);
