@@ -87,7 +87,8 @@ endfunction()
 
 # keel_example_tests(OUT FIXTURE_HEADER FILES...): a source with a test of the fixture ExamplesTest for each snippet of
 # the files, headers and pages. A snippet is the body of a function that returns absl::Status; the fixture has what it
-# takes for granted. Errors of the compiler name the line of the page.
+# takes for granted, and is told how often Count() stands in it: what completes later must do so within the test.
+# Errors of the compiler name the line of the page.
 function(keel_example_tests out fixture)
   set(includes "#include \"${fixture}\"\n")
   set(tests "")
@@ -105,10 +106,12 @@ function(keel_example_tests out fixture)
       if(snippet_COUNT GREATER 1)
         set(suffix "_${n}")
       endif()
+      string(REGEX MATCHALL "Count\\(" counts "${snippet_${n}_BODY}")
+      list(LENGTH counts counts)
       string(APPEND tests "TEST_F(ExamplesTest, ${name}${suffix}) {\n"
              "  Run([&]([[maybe_unused]] Client& client, [[maybe_unused]] Session& session) -> absl::Status {\n    {\n"
              "#line ${snippet_${n}_LINE} \"${file}\"\n${snippet_${n}_BODY}"
-             "    }\n    return absl::OkStatus();\n  });\n}\n")
+             "    }\n    return absl::OkStatus();\n  }, ${counts});\n}\n")
     endforeach()
   endforeach()
   file(CONFIGURE OUTPUT "${out}" @ONLY

@@ -20,7 +20,7 @@ void ExamplesTest::TearDownTestSuite() {
   cluster_ = nullptr;
 }
 
-void ExamplesTest::Run(const Example& example) {
+void ExamplesTest::Run(const Example& example, int counts) {
   if (cluster_ == nullptr) GTEST_SKIP() << ServerBinary().status();
   endpoints = cluster_->endpoints();
   const auto client = Client::Create({.endpoints = endpoints});
@@ -28,6 +28,10 @@ void ExamplesTest::Run(const Example& example) {
   const auto session = Session::Open(**client, {.ttl = absl::Seconds(10)});
   ASSERT_TRUE(session.ok()) << session.status();
   lease = (*session)->lease();
+  {
+    absl::MutexLock lock(&mu_);
+    counted_ = 0;
+  }
   absl::Notification ended;
   std::thread somebody_else([&] {
     while (!ended.WaitForNotificationWithTimeout(absl::Milliseconds(20))) {
@@ -35,6 +39,11 @@ void ExamplesTest::Run(const Example& example) {
     }
   });
   const absl::Status status = example(**client, **session);
+  {
+    absl::MutexLock lock(&mu_);
+    auto all = [counts]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return counted_ >= counts; };
+    EXPECT_TRUE(mu_.AwaitWithTimeout(absl::Condition(&all), absl::Seconds(60))) << "results that never came";
+  }
   ended.Notify();
   somebody_else.join();
   EXPECT_TRUE(status.ok()) << status;

@@ -10,7 +10,9 @@
 #include <string>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "keel/client.h"
@@ -32,8 +34,8 @@ class ExamplesTest : public ::testing::Test {
   static void SetUpTestSuite();
   static void TearDownTestSuite();
 
-  // Runs it; it must succeed.
-  void Run(const Example& example);
+  // Runs it; it must succeed, and so must the `counts` results that it counts, maybe later.
+  void Run(const Example& example, int counts);
 
   // Names that examples use.
   Done Lead() { return {}; }
@@ -71,7 +73,11 @@ class ExamplesTest : public ::testing::Test {
   // What no example may come to.
   absl::Status LostTheLock() { return absl::AbortedError("the lock was lost"); }
   absl::Status Gone() { return absl::AbortedError("it is gone"); }
-  static void Count(bool ok) { EXPECT_TRUE(ok); }
+  static void Count(bool ok) {  // From callbacks that capture nothing.
+    EXPECT_TRUE(ok);
+    absl::MutexLock lock(&mu_);
+    ++counted_;
+  }
   struct Disk {
     void Write(const std::string&, int64_t token) { EXPECT_GT(token, 0); }
   };
@@ -85,6 +91,8 @@ class ExamplesTest : public ::testing::Test {
  private:
   static TestCluster* cluster_;
   int asked_ = 0;
+  static inline absl::Mutex mu_;
+  static inline int counted_ ABSL_GUARDED_BY(mu_) = 0;
 };
 
 }  // namespace keel::testing
