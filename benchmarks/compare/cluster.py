@@ -1,6 +1,7 @@
 """Clusters of three members on loopback."""
 
 import os
+import random
 import re
 import shutil
 import socket
@@ -30,13 +31,17 @@ class System:
 
 
 def _free_ports(count):
-    sockets = [socket.socket() for _ in range(count)]
-    for s in sockets:
-        s.bind(("127.0.0.1", 0))
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports
+    """Below the ports of outgoing connections, so that none of those takes one while its server is being restarted."""
+    ports = set()
+    while len(ports) < count:
+        port = random.randint(10000, 32767)
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        ports.add(port)
+    return sorted(ports)
 
 
 class Cluster:

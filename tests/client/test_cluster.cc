@@ -1,10 +1,8 @@
 #include "tests/client/test_cluster.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -13,7 +11,6 @@
 #include <fstream>
 #include <sstream>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -21,6 +18,7 @@
 #include "absl/time/clock.h"
 #include "base/check.h"
 #include "base/status_macros.h"
+#include "tools/local_cluster/free_port.h"
 
 namespace keel::testing {
 namespace {
@@ -39,25 +37,6 @@ std::string Contents(const std::string& path) {
   std::ostringstream text;
   text << in.rdbuf();
   return text.str();
-}
-
-// Ports that were free a moment ago, all different.
-std::vector<int> FreePorts(int count) {
-  std::vector<int> sockets;
-  std::vector<int> ports;
-  for (int i = 0; i < count; ++i) {
-    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    KEEL_CHECK_EQ(bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
-    socklen_t size = sizeof address;
-    KEEL_CHECK_EQ(getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size), 0);
-    sockets.push_back(fd);
-    ports.push_back(ntohs(address.sin_port));
-  }
-  for (int fd : sockets) close(fd);
-  return ports;
 }
 
 // Runs `argv`, with its output going to `out` (and errors to `err`), to die with us.
@@ -109,41 +88,28 @@ absl::StatusOr<std::string> ServerBinary() {
 }
 
 absl::StatusOr<std::unique_ptr<TestCluster>> TestCluster::Start(int members) {
-  // Ports that were free can be taken by another test before a server listens on them.
-  absl::StatusOr<std::unique_ptr<TestCluster>> cluster = StartOnce(members);
-  for (int i = 0; i < 3 && absl::IsAborted(cluster.status()); ++i) cluster = StartOnce(members);
-  return cluster;
-}
-
-absl::StatusOr<std::unique_ptr<TestCluster>> TestCluster::StartOnce(int members) {
   std::unique_ptr<TestCluster> cluster(new TestCluster);
   KEEL_ASSIGN_OR_RETURN(cluster->binary_, ServerBinary());
   std::string dir = (std::filesystem::temp_directory_path() / "keel_client_test.XXXXXX").string();
   if (mkdtemp(dir.data()) == nullptr) return absl::InternalError("cannot make a temporary folder");
   cluster->dir_ = dir;
-  const std::vector<int> ports = FreePorts(2 * members);
   for (int i = 0; i < members; ++i) {
+    KEEL_ASSIGN_OR_RETURN(const int client_port, tools::FreePort());
+    KEEL_ASSIGN_OR_RETURN(const int peer_port, tools::FreePort());
     cluster->members_.push_back({.name = absl::StrCat("n", i + 1),
-                                 .endpoint = absl::StrCat("127.0.0.1:", ports[2 * i]),
-                                 .peer_url = absl::StrCat("http://127.0.0.1:", ports[2 * i + 1]),
+                                 .endpoint = absl::StrCat("127.0.0.1:", client_port),
+                                 .peer_url = absl::StrCat("http://127.0.0.1:", peer_port),
                                  .data_dir = absl::StrCat(dir, "/n", i + 1),
                                  .log = absl::StrCat(dir, "/n", i + 1, ".log")});
   }
   for (Member& member : cluster->members_) cluster->Spawn(&member);
   for (Member& member : cluster->members_) {
     const absl::Status ready = cluster->AwaitReady(&member);
-    if (ready.ok()) continue;
-    if (cluster->LostAPort()) return absl::AbortedError("a port was taken");
-    return absl::Status(ready.code(), absl::StrCat(ready.message(), "; its log: ", Contents(member.log)));
+    if (!ready.ok()) {
+      return absl::Status(ready.code(), absl::StrCat(ready.message(), "; its log: ", Contents(member.log)));
+    }
   }
   return cluster;
-}
-
-bool TestCluster::LostAPort() {
-  for (const Member& member : members_) {
-    if (absl::StrContains(absl::AsciiStrToLower(Contents(member.log)), "address already in use")) return true;
-  }
-  return false;
 }
 
 TestCluster::~TestCluster() {

@@ -48,9 +48,6 @@ class TestCluster {
   };
 
   TestCluster() = default;
-  static absl::StatusOr<std::unique_ptr<TestCluster>> StartOnce(int members);
-  // True if a member has ended because somebody else has taken its port meanwhile.
-  bool LostAPort();
   void Spawn(Member* member);
   absl::Status AwaitReady(Member* member);
 

@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "tools/local_cluster/free_port.h"
 #include "tools/local_cluster/local_cluster.h"
 
 namespace keel::differential {

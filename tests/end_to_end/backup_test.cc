@@ -17,6 +17,7 @@
 #include "storage/import/etcd_snapshot.h"
 #include "storage/state/memory_medium.h"
 #include "tests/end_to_end/fixture.h"
+#include "tools/local_cluster/free_port.h"
 
 namespace keel::test {
 namespace {

@@ -15,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "tests/end_to_end/fixture.h"
+#include "tools/local_cluster/free_port.h"
 
 namespace keel::test {
 namespace {

@@ -2,10 +2,7 @@
 
 // A node and a lease keeper that remember what they were told, and addresses to listen at.
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
-#include <unistd.h>
+#include <stdlib.h>
 
 #include <filesystem>
 #include <functional>
@@ -22,6 +19,7 @@
 #include "base/url.h"
 #include "raft/node.h"
 #include "server/lease/lease_keeper.h"
+#include "tools/local_cluster/free_port.h"
 
 namespace keel::server {
 
@@ -155,17 +153,10 @@ class FakeLeaseKeeper final : public LeaseKeeper {
   absl::AnyInvocable<void(absl::StatusOr<std::vector<int64_t>>)> never_answered;
 };
 
-// A port nobody listens at now.
 inline uint16_t FreePort() {
-  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  KEEL_CHECK_EQ(bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
-  socklen_t size = sizeof address;
-  KEEL_CHECK_EQ(getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size), 0);
-  close(fd);
-  return ntohs(address.sin_port);
+  const absl::StatusOr<int> port = tools::FreePort();
+  KEEL_CHECK(port.ok()) << port.status();
+  return static_cast<uint16_t>(*port);
 }
 
 inline Url FreeUrl() { return {.scheme = Url::Scheme::kHttp, .host = "127.0.0.1", .port = FreePort(), .path = ""}; }

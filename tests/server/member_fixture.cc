@@ -12,6 +12,7 @@
 #include "absl/time/clock.h"
 #include "base/check.h"
 #include "base/string_view.h"
+#include "tools/local_cluster/free_port.h"
 
 namespace keel::server {
 namespace {
@@ -40,13 +41,9 @@ TempDir::~TempDir() {
 }
 
 uint16_t FreePort() {
-  const int fd = socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in address = Loopback(0);
-  socklen_t size = sizeof address;
-  KEEL_CHECK(bind(fd, reinterpret_cast<sockaddr*>(&address), size) == 0);
-  KEEL_CHECK(getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) == 0);
-  close(fd);
-  return ntohs(address.sin_port);
+  const absl::StatusOr<int> port = tools::FreePort();
+  KEEL_CHECK(port.ok()) << port.status();
+  return static_cast<uint16_t>(*port);
 }
 
 Config OneMember(const std::string& dir) {

@@ -26,7 +26,7 @@ class TempDir {
 // A member alone in its cluster: n1 on free ports of 127.0.0.1, data in <dir>/n1, quick elections.
 Config OneMember(const std::string& dir);
 
-// A port of 127.0.0.1 that was free a moment ago.
+// A port of 127.0.0.1, as tools::FreePort() finds them.
 uint16_t FreePort();
 
 struct HttpAnswer {

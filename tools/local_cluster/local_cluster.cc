@@ -1,38 +1,17 @@
 #include "tools/local_cluster/local_cluster.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <fstream>
-#include <set>
 #include <sstream>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/status_macros.h"
+#include "tools/local_cluster/free_port.h"
 
 namespace keel::tools {
-
-absl::StatusOr<int> FreePort() {
-  static std::set<int>* const given = new std::set<int>;
-  while (true) {
-    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0) return absl::InternalError(absl::StrCat("socket: ", strerror(errno)));
-    sockaddr_in address = {};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t length = sizeof address;
-    const bool ok = bind(fd, reinterpret_cast<sockaddr*>(&address), length) == 0 &&
-                    getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length) == 0;
-    close(fd);
-    if (!ok) return absl::InternalError(absl::StrCat("bind 127.0.0.1: ", strerror(errno)));
-    const int port = ntohs(address.sin_port);
-    if (given->insert(port).second) return port;
-  }
-}
 
 absl::StatusOr<LocalCluster> LocalCluster::Create(const Options& options) {
   LocalCluster cluster;

@@ -70,7 +70,4 @@ class LocalCluster {
   std::vector<MemberProcess> members_;
 };
 
-// A TCP port of 127.0.0.1 that was free a moment ago; never the same one twice in a process.
-absl::StatusOr<int> FreePort();
-
 }  // namespace keel::tools
