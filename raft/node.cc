@@ -157,8 +157,15 @@ class NodeImpl final : public Node {
   }
 
   NodeStatus status() const override {
+    // In this order the one is never beyond the other.
+    const Index applied = this->applied();
+    const Index commit = this->commit();
     std::lock_guard<std::mutex> lock(status_mu_);
-    return status_;
+    NodeStatus status = status_;
+    // A turn may be under way that has not published all it did; what came of it must not be ahead of what we say.
+    status.core.applied = std::max(status.core.applied, applied);
+    status.core.commit = std::max(status.core.commit, commit);
+    return status;
   }
   Term term() const override { return Term(term_.load(std::memory_order_acquire)); }
   MemberId leader() const override { return MemberId(leader_.load(std::memory_order_acquire)); }
@@ -351,14 +358,26 @@ class NodeImpl final : public Node {
         log_writer_.Write({.ticket = std::nullopt, .batch = {}, .after = std::move(ready.messages_after_append)});
       }
     }
-    if (ready.apply) apply_loop_.Apply(*std::move(ready.apply));
-    if (ready.install) apply_loop_.Install(*std::move(ready.install));
+    // Nobody may see the effect of an entry and be told that it is not committed.
+    if (ready.apply) {
+      RaiseCommit(ready.apply->last);
+      apply_loop_.Apply(*std::move(ready.apply));
+    }
+    if (ready.install) {
+      RaiseCommit(ready.install->last.index);
+      apply_loop_.Install(*std::move(ready.install));
+    }
     for (FetchWork& fetch : ready.fetches) log_reader_.Fetch(std::move(fetch));
     for (const SnapshotWork& snapshot : ready.snapshots) {
       truncation_.OnSnapshotStarted(snapshot.follower, core_.status().applied);
       transport_.SendSnapshot(snapshot.follower, snapshot.term);
     }
     for (const ReadResult& result : ready.reads) reads_.OnResult(result);
+  }
+
+  // REQUIRES: turn_mu_, as for all that writes it.
+  void RaiseCommit(Index index) {
+    if (index > commit()) commit_.store(index.value(), std::memory_order_release);
   }
 
   void ProposePending() {

@@ -63,6 +63,19 @@ TEST(NodeTest, ThreeMembersElectALeaderAndReplicate) {
   EXPECT_EQ(cluster.node(leader).applied(), cluster.machine(leader).state().applied.index);
 }
 
+// Whoever has its answer may ask at once how far the member is.
+TEST(NodeTest, WhatIsAppliedIsKnownToBeCommitted) {
+  Cluster cluster(Fast());
+  cluster.StartAll();
+  const int leader = cluster.WaitForLeader();
+  for (int i = 0; i < 300; ++i) {
+    ASSERT_TRUE(cluster.ProposeAndWait(leader, absl::StrCat(i)));
+    const Index applied = cluster.machine(leader).state().applied.index;
+    ASSERT_GE(cluster.node(leader).commit(), applied);
+    ASSERT_GE(cluster.node(leader).status().core.commit, applied);
+  }
+}
+
 TEST(NodeTest, AProposalAtAFollowerReachesTheLeader) {
   Cluster cluster(Fast());
   cluster.StartAll();
