@@ -3,6 +3,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/string_view.h"
+#include "base/url.h"
 
 namespace keel::client {
 namespace {
@@ -12,7 +13,7 @@ struct Known {
   const char* cause;
 };
 
-// The first that occurs counts. The last two are what a plain client meets at a server that speaks TLS or HTTP/1.
+// The first that occurs counts. The last is what a plain client meets at a server that speaks TLS or HTTP/1.
 constexpr Known kKnown[] = {
     {"Connection refused", "connection refused"},
     {"No route to host", "no route to host"},
@@ -29,18 +30,30 @@ constexpr Known kKnown[] = {
     {"WRONG_VERSION_NUMBER", "TLS: the endpoint does not speak TLS"},
     {"missing selected ALPN property", "TLS: the endpoint does not speak HTTP/2"},
     {"certificate required", "TLS: the server wants a client certificate"},
-    {"Endpoint read failed", "the connection was closed at once (does the server want a client certificate?)"},
-    {"empty address list", "no address to connect to (is what the TLS files hold what they should hold?)"},
+    {"empty address list", "no address to connect to"},
     {"Failed parsing HTTP/2", "the endpoint does not speak HTTP/2 (does it want https?)"},
-    {"Socket closed", "the connection was closed at once (does the endpoint want https?)"},
-    {"Connection reset", "the connection was closed at once (does the endpoint want https?)"},
 };
+
+// Whoever speaks the wrong protocol to a server is hung up on. So is, without another word, a client whose certificate
+// is missing or refused: in TLS 1.3 the server looks at it when the client's handshake has ended.
+constexpr absl::string_view kHungUp[] = {"Endpoint read failed", "Socket closed", "Connection reset", "Broken pipe"};
+
+bool IsTls(std::string_view endpoint) {
+  const absl::StatusOr<Url> url = ParseEndpoint(endpoint);
+  return url.ok() && url->is_tls();
+}
 
 }  // namespace
 
-std::string ConnectCause(std::string_view text) {
+std::string ConnectCause(std::string_view endpoint, std::string_view text) {
   for (const Known& known : kKnown) {
     if (text.find(known.in_text) != std::string_view::npos) return known.cause;
+  }
+  for (const absl::string_view hung_up : kHungUp) {
+    if (!absl::StrContains(ToAbsl(text), hung_up)) continue;
+    return IsTls(endpoint) ? "TLS: the server closed the connection after the handshake (does it want a client "
+                             "certificate, or one of another authority?)"
+                           : "the connection was closed at once (does the endpoint want https?)";
   }
   constexpr std::string_view kPreamble = "last error: ";
   const size_t preamble = text.find(kPreamble);

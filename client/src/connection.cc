@@ -1,27 +1,13 @@
 #include "client/src/connection.h"
 
-#include <grpcpp/security/tls_certificate_provider.h>
-#include <grpcpp/security/tls_credentials_options.h>
-
 #include <algorithm>
-#include <fstream>
 #include <iterator>
-#include <sstream>
-#include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "base/status_macros.h"
 
 namespace keel::client {
 namespace {
-
-absl::StatusOr<std::string> ReadFile(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  std::ostringstream text;
-  if (!in || !(text << in.rdbuf())) return absl::NotFoundError(absl::StrCat("cannot read file ", path));
-  return text.str();
-}
 
 grpc::ChannelArguments ArgumentsFor(const Url& url, const ClientOptions& options) {
   grpc::ChannelArguments arguments;
@@ -61,32 +47,6 @@ bool Connection::FailedToConnect(const grpc::ClientContext& context, const grpc:
   const bool is_local = std::any_of(std::begin(kNoConnectionTexts), std::end(kNoConnectionTexts),
                                     [&](absl::string_view known) { return absl::StartsWith(text, known); });
   return is_local && context.peer() == target;
-}
-
-absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> TlsCredentials(const TlsOptions& options) {
-  grpc::SslCredentialsOptions pem;
-  if (!options.ca_file.empty()) {
-    KEEL_ASSIGN_OR_RETURN(pem.pem_root_certs, ReadFile(options.ca_file));
-  }
-  if (options.cert_file.empty() != options.key_file.empty()) {
-    return absl::InvalidArgumentError("a client certificate needs its key, and a key its certificate");
-  }
-  if (!options.cert_file.empty()) {
-    KEEL_ASSIGN_OR_RETURN(pem.pem_cert_chain, ReadFile(options.cert_file));
-    KEEL_ASSIGN_OR_RETURN(pem.pem_private_key, ReadFile(options.key_file));
-  }
-  if (!options.skip_verify) return grpc::SslCredentials(pem);
-
-  grpc::experimental::TlsChannelCredentialsOptions lax;
-  lax.set_verify_server_certs(false);
-  lax.set_check_call_host(false);
-  if (!pem.pem_cert_chain.empty()) {
-    std::vector<grpc::experimental::IdentityKeyCertPair> identity = {{pem.pem_private_key, pem.pem_cert_chain}};
-    lax.set_certificate_provider(
-        std::make_shared<grpc::experimental::StaticDataCertificateProvider>(std::move(identity)));
-    lax.watch_identity_key_cert_pairs();
-  }
-  return grpc::experimental::TlsCredentials(lax);
 }
 
 std::shared_ptr<Connection> MakeConnection(const std::string& endpoint, const Url& url, const ClientOptions& options,

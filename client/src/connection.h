@@ -8,7 +8,6 @@
 #include <string>
 #include <vector>
 
-#include "absl/status/statusor.h"
 #include "base/url.h"
 #include "keel/options.h"
 #include "proto/etcdserver_cluster.grpc.pb.h"
@@ -42,9 +41,6 @@ struct Endpoint {
   std::string text;  // As the application wrote it.
   std::vector<std::shared_ptr<Connection>> connections;
 };
-
-// Builds channel credentials from the files. kNotFound names the file that cannot be read.
-absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> TlsCredentials(const TlsOptions& options);
 
 // Opens nothing yet: a channel dials when it is first used. `tls` is used by https and unixs.
 std::shared_ptr<Connection> MakeConnection(const std::string& endpoint, const Url& url, const ClientOptions& options,

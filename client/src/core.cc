@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/status_macros.h"
+#include "client/src/tls_credentials.h"
 
 namespace keel::client {
 namespace {

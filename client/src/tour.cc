@@ -16,7 +16,7 @@ Route Tour::Next(Core& core) {
 }
 
 void Tour::Refused(const std::string& endpoint, std::string_view text, absl::Time now) {
-  std::string cause = ConnectCause(text);
+  std::string cause = ConnectCause(endpoint, text);
   const auto known = std::find_if(refused_.begin(), refused_.end(),
                                   [&endpoint](const Refusal& refusal) { return refusal.endpoint == endpoint; });
   if (known != refused_.end()) {

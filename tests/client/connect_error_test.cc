@@ -23,22 +23,37 @@ TEST(ConnectErrorTest, SaysWhyInAPersonsWords) {
        "TLS: the endpoint does not speak TLS"},
       {"Peer name 127.0.0.1 is not in peer certificate", "TLS: the server's certificate is for another name"},
       {"Failed parsing HTTP/2", "the endpoint does not speak HTTP/2 (does it want https?)"},
-      {"Endpoint read failed", "the connection was closed at once (does the server want a client certificate?)"},
+      {"Endpoint read failed", "the connection was closed at once (does the endpoint want https?)"},
       {"something new", "UNKNOWN: ipv4:127.0.0.1:1: something new"},
   };
   for (const Case& c : kCases) {
     SCOPED_TRACE(c.text);
-    EXPECT_EQ(ConnectCause(last + c.text), c.cause);
+    EXPECT_EQ(ConnectCause("127.0.0.1:1", last + c.text), c.cause);
   }
-  EXPECT_EQ(ConnectCause("DNS resolution failed for a:1: C-ares status is not ARES_SUCCESS qtype=A name=a "
+  EXPECT_EQ(ConnectCause("a:1",
+                         "DNS resolution failed for a:1: C-ares status is not ARES_SUCCESS qtype=A name=a "
                          "is_balancer=0: Domain name not found"),
             "no such host");
-  EXPECT_EQ(ConnectCause("DNS resolution failed for a:1: C-ares status is not ARES_SUCCESS: Misformatted domain name"),
-            "its host name cannot be resolved: Misformatted domain name");
-  EXPECT_EQ(ConnectCause("empty address list: "),
-            "no address to connect to (is what the TLS files hold what they should hold?)");
-  EXPECT_EQ(ConnectCause("DNS resolution failed"), "its host name cannot be resolved");
-  EXPECT_EQ(ConnectCause("no connection in time"), "no connection in time");
+  EXPECT_EQ(
+      ConnectCause("a:1", "DNS resolution failed for a:1: C-ares status is not ARES_SUCCESS: Misformatted domain name"),
+      "its host name cannot be resolved: Misformatted domain name");
+  EXPECT_EQ(ConnectCause("a:1", "empty address list: "), "no address to connect to");
+  EXPECT_EQ(ConnectCause("a:1", "DNS resolution failed"), "its host name cannot be resolved");
+  EXPECT_EQ(ConnectCause("a:1", "no connection in time"), "no connection in time");
+}
+
+TEST(ConnectErrorTest, AServerThatHangsUpAfterTlsMayWantACertificate) {
+  const std::string text = "failed to connect to all addresses; last error: UNAVAILABLE: ipv4:127.0.0.1:1: ";
+  for (const char* cause : {"Socket closed", "Endpoint read failed", "recvmsg:Connection reset by peer"}) {
+    SCOPED_TRACE(cause);
+    for (const char* endpoint : {"https://127.0.0.1:1", "unixs:///run/keel.sock"}) {
+      EXPECT_EQ(ConnectCause(endpoint, text + cause),
+                "TLS: the server closed the connection after the handshake (does it want a client certificate, or one "
+                "of another authority?)");
+    }
+    EXPECT_EQ(ConnectCause("http://127.0.0.1:1", text + cause),
+              "the connection was closed at once (does the endpoint want https?)");
+  }
 }
 
 TEST(ConnectErrorTest, NamesAnEndpointThatIsNoServerOfThisKind) {
