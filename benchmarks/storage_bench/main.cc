@@ -124,6 +124,10 @@ class Writer {
   // What it made of the requests is gone when it returns.
   void Apply() {
     ApplyBatch batch = store_.BeginBatch();
+    std::vector<std::string_view> keys;  // A group of entries is there before it is applied.
+    keys.reserve(requests_.size());
+    for (const auto& request : requests_) keys.push_back(request.key());
+    batch.Expect(keys);
     for (const auto& request : requests_) {
       batch.BeginEntry({.index = ++index_, .term = 1});
       KEEL_CHECK_OK(batch.Put(request, nullptr));

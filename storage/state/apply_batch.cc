@@ -26,15 +26,29 @@ ApplyBatch::Impl::~Impl() { busy_->store(false); }
 // --- Reads.
 
 std::optional<IndexEntry> ApplyBatch::Impl::Latest(std::string_view key) const {
-  if (auto it = keys_.find(key); it != keys_.end()) return it->second.entry;
+  if (auto it = keys_.find(key); it != keys_.end()) return ChangeAt(it).entry;
   return generation_->Latest(key);
 }
 
-std::optional<KeyIndex::Latest> ApplyBatch::Impl::LatestWithLineage(std::string_view key) const {
+ApplyBatch::Impl::Before ApplyBatch::Impl::LookUp(std::string_view key) {
+  const KeyIndex::Lookup* const expected = TakeExpected(key);
   if (auto it = keys_.find(key); it != keys_.end()) {
-    return KeyIndex::Latest{.entry = it->second.entry, .lineage = it->second.lineage};
+    return {.latest = KeyIndex::Latest{.entry = ChangeAt(it).entry, .lineage = ChangeAt(it).lineage}};
   }
-  return generation_->LatestWithLineage(key);
+  if (expected != nullptr) return {.latest = expected->latest(), .lookup = expected};
+  return {.latest = generation_->LatestWithLineage(key)};
+}
+
+const KeyIndex::Lookup* ApplyBatch::Impl::TakeExpected(std::string_view key) {
+  // Entries that changed nothing, as expected of them, are passed over.
+  constexpr size_t kLookAhead = 8;
+  const size_t last = std::min(next_expected_ + kLookAhead, expected_.size());
+  for (size_t i = next_expected_; i < last; ++i) {
+    if (expected_[i].key() != key) continue;
+    next_expected_ = i + 1;
+    return &expected_[i];
+  }
+  return nullptr;
 }
 
 bool ApplyBatch::Impl::ReadEntries(const KeyInterval& interval, std::optional<std::string_view> after,
@@ -45,16 +59,16 @@ bool ApplyBatch::Impl::ReadEntries(const KeyInterval& interval, std::optional<st
   bool done = generation_->ReadEntries(interval, after, entries_max, &committed);
   auto it = after.has_value() ? keys_.upper_bound(*after) : keys_.lower_bound(interval.first);
   for (size_t i = 0; i < committed.size(); ++i) {
-    for (; it != keys_.end() && it->first < committed.key(i); ++it) chunk->Add(it->first, it->second.entry);
+    for (; it != keys_.end() && it->first < committed.key(i); ++it) chunk->Add(it->first, ChangeAt(it).entry);
     if (it != keys_.end() && it->first == committed.key(i)) {
-      chunk->Add(it->first, it->second.entry);
+      chunk->Add(it->first, ChangeAt(it).entry);
       ++it;
     } else {
       chunk->Add(committed.key(i), committed.entry(i));
     }
   }
   if (done) {
-    for (; it != keys_.end() && interval.Contains(it->first); ++it) chunk->Add(it->first, it->second.entry);
+    for (; it != keys_.end() && interval.Contains(it->first); ++it) chunk->Add(it->first, ChangeAt(it).entry);
   }
   return done;
 }
@@ -65,8 +79,8 @@ bool ApplyBatch::Impl::Count(const KeyInterval& interval, Revision at, IndexCoun
   // What is committed, with the batch's own keys in the place of their committed entries.
   if (!generation_->Count(interval, committed, count)) return false;
   for (auto it = keys_.lower_bound(interval.first); it != keys_.end() && interval.Contains(it->first); ++it) {
-    const IndexEntry& entry = it->second.entry;
-    if (it->second.committed_live) --count->live;
+    const IndexEntry& entry = ChangeAt(it).entry;
+    if (ChangeAt(it).committed_live) --count->live;
     if (entry.is_live() && entry.create <= at) {
       ++count->live;
     } else if (entry.mod.revision > at && entry.has_previous) {
@@ -97,6 +111,14 @@ absl::Status ApplyBatch::Impl::LoadMany(const std::vector<ChangeId>& changes, Ca
 
 // --- Entries.
 
+void ApplyBatch::Impl::Expect(std::span<const std::string_view> keys) {
+  KEEL_CHECK(!in_entry_ && !spent_);
+  KEEL_CHECK(expected_.empty() && changes_.empty());
+  expected_.reserve(keys.size());
+  for (std::string_view key : keys) expected_.emplace_back(key);
+  generation_->LookUp(expected_);
+}
+
 void ApplyBatch::Impl::BeginEntry(AppliedPosition position) {
   KEEL_CHECK(!in_entry_ && !spent_);
   KEEL_CHECK_GT(position.index, point_.applied.index) << "an entry applied twice";
@@ -120,13 +142,13 @@ ChangeId ApplyBatch::Impl::NextChange() {
   return {.revision = point_.current + 1, .sub = changes_in_entry_++};
 }
 
-void ApplyBatch::Impl::Change(std::string_view key, const std::optional<KeyIndex::Latest>& before, IndexEntry entry,
-                              Record record) {
-  const bool replaced = before.has_value() && before->entry.is_live();
-  if (before.has_value()) {
-    record.previous = before->entry.mod;
-    record.previous_bytes = before->entry.stored_bytes;
-    record.lineage = before->lineage.Next(before->entry.mod);
+void ApplyBatch::Impl::Change(std::string_view key, const Before& before, IndexEntry entry, Record record) {
+  const KeyIndex::Latest* const latest = before.latest.has_value() ? &*before.latest : nullptr;
+  const bool replaced = latest != nullptr && latest->entry.is_live();
+  if (latest != nullptr) {
+    record.previous = latest->entry.mod;
+    record.previous_bytes = latest->entry.stored_bytes;
+    record.lineage = latest->lineage.Next(latest->entry.mod);
     entry.has_previous = true;
   }
   entry.stored_bytes = StoredBytes(record);
@@ -134,13 +156,21 @@ void ApplyBatch::Impl::Change(std::string_view key, const std::optional<KeyIndex
   writes_->AddRecord(entry.mod, record);
   Hash(record.tombstone ? 'd' : 'p', EncodeRecordKey(entry.mod), *record.kv);
 
-  auto [it, added] = keys_.try_emplace(key);
-  if (added && before.has_value()) {
-    it->second.committed_lease = before->entry.lease;
-    it->second.committed_live = replaced;
+  const std::string_view own_key = KeyOfKeyValue(*record.kv);
+  const auto [it, added] = keys_.try_emplace(own_key, static_cast<uint32_t>(changes_.size()));
+  if (added) {
+    KeyChange& first = changes_.emplace_back();
+    first.key = own_key;
+    first.lookup = before.lookup;
+    if (latest != nullptr) {
+      first.committed_lease = latest->entry.lease;
+      first.committed_live = replaced;
+    }
   }
-  it->second.entry = entry;
-  it->second.lineage = record.lineage;
+  KeyChange& here = changes_[it->second];
+  here.entry = entry;
+  here.lineage = record.lineage;
+  leases_touched_ = leases_touched_ || entry.lease.value() != 0 || here.committed_lease.value() != 0;
   if (entry.lease.value() != 0) attached_[entry.lease].emplace(key);
 
   if (entry_events_ == nullptr) {
@@ -151,7 +181,7 @@ void ApplyBatch::Impl::Change(std::string_view key, const std::optional<KeyIndex
                                    .change = entry.mod,
                                    .key = std::string(key),
                                    .kv = record.kv,
-                                   .previous = replaced ? before->entry.mod : ChangeId()});
+                                   .previous = replaced ? latest->entry.mod : ChangeId()});
   entry_events_->bytes += EventBytes(entry_events_->events.back());
   records_.emplace_back(entry.mod, std::move(record));
 }
@@ -161,8 +191,8 @@ void ApplyBatch::Impl::Change(std::string_view key, const std::optional<KeyIndex
 absl::Status ApplyBatch::Impl::Put(const etcdserverpb::PutRequest& request, etcdserverpb::PutResponse* response) {
   const std::string& key = request.key();
   if (request.lease() != 0 && !Lease(LeaseId(request.lease())).has_value()) return LeaseNotFoundError();
-  const std::optional<KeyIndex::Latest> latest = LatestWithLineage(key);
-  const IndexEntry* const before = latest.has_value() ? &latest->entry : nullptr;
+  const Before found = LookUp(key);
+  const IndexEntry* const before = found.latest.has_value() ? &found.latest->entry : nullptr;
   const bool exists = before != nullptr && before->is_live();
   if (!exists && (request.ignore_value() || request.ignore_lease())) return KeyNotFoundError();
 
@@ -188,7 +218,7 @@ absl::Status ApplyBatch::Impl::Put(const etcdserverpb::PutRequest& request, etcd
                       .version = entry.version,
                       .value = request.ignore_value() ? previous_fields.value : std::string_view(request.value()),
                       .lease = entry.lease}));
-  Change(key, latest, entry, std::move(record));
+  Change(key, found, entry, std::move(record));
 
   if (response != nullptr) {
     response->mutable_header()->set_revision(revision().value());
@@ -198,13 +228,13 @@ absl::Status ApplyBatch::Impl::Put(const etcdserverpb::PutRequest& request, etcd
 }
 
 void ApplyBatch::Impl::Delete(std::string_view key) {
-  const std::optional<KeyIndex::Latest> latest = LatestWithLineage(key);
-  KEEL_CHECK(latest.has_value() && latest->entry.is_live()) << "a key to delete that does not exist";
+  const Before before = LookUp(key);
+  KEEL_CHECK(before.latest.has_value() && before.latest->entry.is_live()) << "a key to delete that does not exist";
   ChangeId change = NextChange();
   Record record;
   record.tombstone = true;
   record.kv = std::make_shared<const std::string>(EncodeKeyValue({.key = key, .mod = change.revision}));
-  Change(key, latest, IndexEntry{.mod = change}, std::move(record));
+  Change(key, before, IndexEntry{.mod = change}, std::move(record));
 }
 
 absl::Status ApplyBatch::Impl::DeleteRange(const etcdserverpb::DeleteRangeRequest& request,
@@ -295,7 +325,7 @@ std::vector<std::string> ApplyBatch::Impl::KeysOf(LeaseId id) const {
   std::vector<std::string> attached;
   for (const std::string& key : keys) {
     auto it = keys_.find(key);
-    if (it == keys_.end() || it->second.entry.lease == id) attached.push_back(key);
+    if (it == keys_.end() || ChangeAt(it).entry.lease == id) attached.push_back(key);
   }
   return attached;
 }
@@ -389,6 +419,8 @@ absl::StatusOr<std::vector<RevisionEventsPtr>> ApplyBatch::Impl::Commit() {
   const size_t changes = records_.size();
   generation_->cache().Append(std::move(records_));
   Publish(changes);
+  keys_.clear();  // Their bytes go with the events.
+  changes_.clear();
   return std::move(events_);
 }
 
@@ -396,10 +428,16 @@ void ApplyBatch::Impl::Publish(size_t changes) {
   // An entry that is newer than a reader's point leads it to the older records, so the index may run ahead of the
   // point; and no lock is held for longer than some dozens of entries take.
   constexpr size_t kSetAtOnce = 64;
-  for (auto it = keys_.begin(); it != keys_.end();) {
+  for (size_t first = 0; first < changes_.size(); first += kSetAtOnce) {
     absl::MutexLock lock(&generation_->mu);
-    for (size_t n = 0; n < kSetAtOnce && it != keys_.end(); ++n, ++it) {
-      generation_->published.index.Set(it->first, it->second.entry, it->second.lineage);
+    KeyIndex& index = generation_->published.index;
+    for (size_t i = first; i < std::min(first + kSetAtOnce, changes_.size()); ++i) {
+      const KeyChange& change = changes_[i];
+      if (change.lookup != nullptr) {
+        index.Set(*change.lookup, change.entry, change.lineage);
+      } else {
+        index.Set(change.key, change.entry, change.lineage);
+      }
     }
   }
   generation_->trail().Extend(hashes_, {.index = point_.applied.index, .hash = point_.hash});
@@ -409,8 +447,9 @@ void ApplyBatch::Impl::Publish(size_t changes) {
   state.stored_bytes += stored_bytes_;
   state.changes_since_index += static_cast<int64_t>(changes);
   // Detach, then change the leases, then attach: a lease may have been revoked and granted anew in between.
-  for (const auto& [key, change] : keys_) {
-    if (change.committed_lease.value() != 0) state.leases.Move(key, change.committed_lease, LeaseId(0));
+  for (size_t i = 0; leases_touched_ && i < changes_.size(); ++i) {
+    const KeyChange& change = changes_[i];
+    if (change.committed_lease.value() != 0) state.leases.Move(change.key, change.committed_lease, LeaseId(0));
   }
   for (const auto& [id, lease] : leases_) {
     if (lease.has_value()) {
@@ -419,8 +458,9 @@ void ApplyBatch::Impl::Publish(size_t changes) {
       state.leases.Remove(id);
     }
   }
-  for (const auto& [key, change] : keys_) {
-    if (change.entry.lease.value() != 0) state.leases.Move(key, LeaseId(0), change.entry.lease);
+  for (size_t i = 0; leases_touched_ && i < changes_.size(); ++i) {
+    const KeyChange& change = changes_[i];
+    if (change.entry.lease.value() != 0) state.leases.Move(change.key, LeaseId(0), change.entry.lease);
   }
   if (members_.has_value()) state.members = *std::move(members_);
   for (const auto& [alarm, raised] : alarms_) {
@@ -437,6 +477,8 @@ void ApplyBatch::Impl::Publish(size_t changes) {
 ApplyBatch::ApplyBatch(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 ApplyBatch::ApplyBatch(ApplyBatch&&) noexcept = default;
 ApplyBatch::~ApplyBatch() = default;
+
+void ApplyBatch::Expect(std::span<const std::string_view> keys) { impl_->Expect(keys); }
 
 void ApplyBatch::BeginEntry(AppliedPosition position) { impl_->BeginEntry(position); }
 void ApplyBatch::EndEntry() { impl_->EndEntry(); }

@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -38,6 +39,7 @@ class ApplyBatch::Impl final : public VersionSource {
   absl::Status LoadMany(const std::vector<ChangeId>& changes, Caching caching,
                         std::vector<Record>* records) const override;
 
+  void Expect(std::span<const std::string_view> keys);
   void BeginEntry(AppliedPosition position);
   void EndEntry();
 
@@ -69,16 +71,28 @@ class ApplyBatch::Impl final : public VersionSource {
 
  private:
   struct KeyChange {
+    std::string_view key;
+    const KeyIndex::Lookup* lookup = nullptr;  // Of expected_, if it was expected.
     IndexEntry entry;
     Lineage lineage;
     LeaseId committed_lease;      // What the key was attached to before the batch.
     bool committed_live = false;  // Whether it was there before the batch.
   };
 
-  std::optional<KeyIndex::Latest> LatestWithLineage(std::string_view key) const;
+  // What there is to know of a key before it is changed.
+  struct Before {
+    std::optional<KeyIndex::Latest> latest;
+    const KeyIndex::Lookup* lookup = nullptr;
+  };
+  using KeyIterator = absl::btree_map<std::string_view, uint32_t>::const_iterator;
+
+  const KeyChange& ChangeAt(KeyIterator it) const { return changes_[it->second]; }
+  Before LookUp(std::string_view key);
+  // The lookup of `key` if it is what was expected next, or nearly.
+  const KeyIndex::Lookup* TakeExpected(std::string_view key);
   ChangeId NextChange();
-  // Records that `key` changed to `entry`; `before` is its latest entry until now.
-  void Change(std::string_view key, const std::optional<KeyIndex::Latest>& before, IndexEntry entry, Record record);
+  // Records that `key` changed to `entry`; `before` is how it was until now.
+  void Change(std::string_view key, const Before& before, IndexEntry entry, Record record);
   // REQUIRES: it is live.
   void Delete(std::string_view key);
   void SetLease(const LeaseRecord& lease);
@@ -104,11 +118,17 @@ class ApplyBatch::Impl final : public VersionSource {
 
   const std::unique_ptr<EngineBatch> writes_;
   std::vector<RevisionEventsPtr> events_;
-  absl::btree_map<std::string, KeyChange, std::less<>> keys_;
+  // By key, the place in changes_. The keys are bytes of the records, which the events hold until the batch is gone.
+  // Small, so that finding one of some dozens of keys looks at a few lines only.
+  absl::btree_map<std::string_view, uint32_t> keys_;
+  std::vector<KeyChange> changes_;
+  std::vector<KeyIndex::Lookup> expected_;
+  size_t next_expected_ = 0;
   std::vector<std::pair<ChangeId, Record>> records_;  // Ascending.
   int64_t stored_bytes_ = 0;
   // Keys this batch attached, whatever became of them later: their entry says whether they still are.
   absl::flat_hash_map<LeaseId, absl::btree_set<std::string>> attached_;
+  bool leases_touched_ = false;                           // By a key that had or has one.
   std::map<LeaseId, std::optional<LeaseRecord>> leases_;  // nullopt: revoked.
   std::optional<MemberBook> members_;                     // Set by the first change.
   std::vector<MetaWrite> member_writes_;

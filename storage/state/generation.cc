@@ -1,5 +1,6 @@
 #include "storage/state/generation.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -184,6 +185,16 @@ bool Generation::ReadEntries(const KeyInterval& interval, std::optional<std::str
 std::optional<KeyIndex::Latest> Generation::LatestWithLineage(std::string_view key) const {
   absl::ReaderMutexLock lock(&mu);
   return published.index.FindLatest(key);
+}
+
+void Generation::LookUp(std::span<KeyIndex::Lookup> lookups) const {
+  constexpr size_t kUnderOneLock = 64;
+  while (!lookups.empty()) {
+    const size_t n = std::min(kUnderOneLock, lookups.size());
+    absl::ReaderMutexLock lock(&mu);
+    published.index.LookUp(lookups.first(n));
+    lookups = lookups.subspan(n);
+  }
 }
 
 bool Generation::Count(const KeyInterval& interval, Revision at, IndexCount* count) const {

@@ -11,6 +11,7 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -63,6 +64,7 @@ class Generation final : public VersionSource {
                         std::vector<Record>* records) const override;
 
   std::optional<KeyIndex::Latest> LatestWithLineage(std::string_view key) const;
+  void LookUp(std::span<KeyIndex::Lookup> lookups) const;
 
   StatePoint point() const;
   // The point a crash now would come back to.

@@ -5,6 +5,7 @@
 
 #include "base/bytes.h"
 #include "base/check.h"
+#include "storage/state/lower_bound.h"
 #include "storage/state/varint.h"
 
 namespace keel::storage {
@@ -80,18 +81,33 @@ IndexLeaf::Place IndexLeaf::Find(std::string_view key) const {
   if (order > 0) return {.slot = size_, .found = false};
   const std::string_view wanted = key.substr(shared.size());
   const uint32_t head = HeadOf(wanted);
-  size_t first = 0;
-  for (size_t n = size_; n > 0;) {
-    const size_t half = n / 2;
-    const uint32_t here = slots()[first + half].head;
-    if (here < head || (here == head && rest(first + half) < wanted)) {
-      first += half + 1;
-      n -= half + 1;
+  size_t first = SlotOfHead(head);
+  // Of those with the same head, which mostly is one, as their rests say.
+  size_t last = first;
+  for (size_t step = 1; last < size_ && slots()[last].head == head; step *= 2) last += step;
+  last = std::min<size_t>(last, size_);
+  while (first < last) {
+    const size_t middle = first + (last - first) / 2;
+    const int here = slots()[middle].head == head ? rest(middle).compare(wanted) : 1;
+    if (here == 0) return {.slot = middle, .found = true};
+    if (here < 0) {
+      first = middle + 1;
     } else {
-      n = half;
+      last = middle;
     }
   }
-  return {.slot = first, .found = first < size_ && slots()[first].head == head && rest(first) == wanted};
+  return {.slot = first, .found = false};
+}
+
+size_t IndexLeaf::SlotOfHead(uint32_t head) const {
+  return LowerBound(slots(), size_, [head](const Slot& slot) { return slot.head < head; });
+}
+
+void IndexLeaf::PrefetchCell(std::string_view key) const {
+  constexpr size_t kUsualBytes = 48;
+  if (!key.starts_with(prefix())) return;
+  const size_t slot = SlotOfHead(HeadOf(key.substr(prefix_bytes_)));
+  if (slot < size_) PrefetchLines(page() + slots()[slot].cell, kUsualBytes);
 }
 
 uint16_t IndexLeaf::AddCell(std::string_view rest, std::string_view entry) {

@@ -20,6 +20,7 @@
 
 #include "storage/revision.h"
 #include "storage/state/index_entry.h"
+#include "storage/state/prefetch.h"
 
 namespace keel::storage {
 
@@ -62,12 +63,25 @@ class IndexLeaf {
   Revision newest() const { return newest_; }
   size_t bytes_used() const { return kBytes - FreeBytes() - garbage_; }
 
+  // Has the processor fetch, all at once, what Find() will look at one after the other: header, slots of as many
+  // entries as there usually are, and the prefix.
+  static void Prefetch(const void* leaf) {
+    constexpr size_t kUsualEntries = 100;
+    PrefetchLines(leaf, kHeaderBytes + kUsualEntries * sizeof(Slot));
+    PrefetchLines(static_cast<const char*>(leaf) + kBytes - 1, 1);
+  }
+  // And then the cell that Find() will compare.
+  void PrefetchCell(std::string_view key) const;
+
   // The place of the first entry whose key is not below `key`.
   struct Place {
     size_t slot;
     bool found;
   };
   Place Find(std::string_view key) const;
+  bool HoldsAt(size_t slot, std::string_view key) const {
+    return slot < size_ && key.starts_with(prefix()) && rest(slot) == key.substr(prefix_bytes_);
+  }
 
   std::string_view prefix() const { return {page() + kBytes - prefix_bytes_, prefix_bytes_}; }
   std::string_view rest(size_t slot) const;  // Of the key, behind the prefix.
@@ -124,6 +138,8 @@ class IndexLeaf {
   const Slot* slots() const { return reinterpret_cast<const Slot*>(page() + kHeaderBytes); }
 
   static uint32_t HeadOf(std::string_view rest);
+  // The first slot whose head is not below `head`.
+  size_t SlotOfHead(uint32_t head) const;
   static size_t CellBytes(size_t shared, size_t rest_bytes, size_t entry_bytes);
   // What stands in a cell for a rest of that length. It is the whole key that decides, so that a longer prefix never
   // makes a cell longer.

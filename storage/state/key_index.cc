@@ -44,6 +44,7 @@ void KeyIndex::Clear() {
   if (root_ != nullptr) Free(root_, 0);
   root_ = nullptr;
   height_ = inner_nodes_ = live_keys_ = size_ = 0;
+  ++shape_;
 }
 
 void KeyIndex::Free(void* node, size_t level) {
@@ -71,8 +72,17 @@ void KeyIndex::Descend(std::string_view key, Path* path) const {
     path->inner[level] = inner;
     path->at[level] = inner->Find(key);
     node = inner->node(path->at[level]);
+    PrefetchNode(node, level + 1);
   }
   path->leaf = static_cast<IndexLeaf*>(node);
+}
+
+void KeyIndex::PrefetchNode(const void* node, size_t level) const {
+  if (level < height_) {
+    IndexInner::Prefetch(node);
+  } else {
+    IndexLeaf::Prefetch(node);
+  }
 }
 
 void KeyIndex::FirstLeaf(Path* path) const {
@@ -97,6 +107,43 @@ bool KeyIndex::NextLeaf(Path* path) const {
   }
   path->leaf = static_cast<IndexLeaf*>(node);
   return true;
+}
+
+void KeyIndex::LookUp(std::span<Lookup> lookups) const {
+  // As many at once as there can be lines on their way; more would push out what was fetched before it is looked at.
+  constexpr size_t kTogether = 16;
+  for (; lookups.size() > kTogether; lookups = lookups.subspan(kTogether)) LookUp(lookups.first(kTogether));
+  for (Lookup& lookup : lookups) {
+    lookup.latest_.reset();
+    lookup.index_ = root_ == nullptr ? nullptr : this;
+    lookup.shape_ = shape_;
+  }
+  if (root_ == nullptr) return;
+  std::array<void*, kTogether> nodes;
+  nodes.fill(root_);
+  for (size_t level = 0; level < height_; ++level) {
+    for (size_t i = 0; i < lookups.size(); ++i) {
+      auto* const inner = static_cast<IndexInner*>(nodes[i]);
+      Path& path = lookups[i].path_;
+      path.inner[level] = inner;
+      path.at[level] = inner->Find(lookups[i].key_);
+      nodes[i] = inner->node(path.at[level]);
+      PrefetchNode(nodes[i], level + 1);
+    }
+  }
+  for (size_t i = 0; i < lookups.size(); ++i) {
+    auto* const leaf = static_cast<IndexLeaf*>(nodes[i]);
+    lookups[i].path_.leaf = leaf;
+    leaf->PrefetchCell(lookups[i].key_);
+  }
+  for (Lookup& lookup : lookups) {
+    const IndexLeaf& leaf = *lookup.path_.leaf;
+    const IndexLeaf::Place place = leaf.Find(lookup.key_);
+    lookup.slot_ = place.slot;
+    if (!place.found) continue;
+    lookup.latest_.emplace();
+    lookup.latest_->entry = leaf.EntryAt(place.slot, &lookup.latest_->lineage);
+  }
 }
 
 std::optional<IndexEntry> KeyIndex::Find(std::string_view key) const {
@@ -301,6 +348,7 @@ void KeyIndex::Loader::Finish() {
     ++index_.height_;
   }
   index_.root_ = nodes_[0].child.node;
+  ++index_.shape_;
   nodes_.clear();
 }
 
@@ -378,15 +426,29 @@ void KeyIndex::Set(std::string_view key, const IndexEntry& entry, const Lineage&
   if (root_ == nullptr) root_ = pages_.Take();
   Path path;
   Descend(key, &path);
-  const IndexLeaf::Place place = path.leaf->Find(key);
-  int64_t delta = entry.is_live() ? 1 : 0;
-  if (place.found && path.leaf->SummaryAt(place.slot).live) --delta;
+  SetAt(&path, path.leaf->Find(key), key, encoded.bytes());
+}
+
+void KeyIndex::Set(const Lookup& lookup, const IndexEntry& entry, const Lineage& lineage) {
+  if (lookup.index_ != this || lookup.shape_ != shape_) return Set(lookup.key_, entry, lineage);
+  const EncodedEntry encoded(entry, lineage);
+  Path path = lookup.path_;
+  // The leaf is still the one; entries may have come to it and gone from it.
+  const IndexLeaf::Place place = path.leaf->HoldsAt(lookup.slot_, lookup.key_)
+                                     ? IndexLeaf::Place{.slot = lookup.slot_, .found = true}
+                                     : path.leaf->Find(lookup.key_);
+  SetAt(&path, place, lookup.key_, encoded.bytes());
+}
+
+void KeyIndex::SetAt(Path* path, IndexLeaf::Place place, std::string_view key, std::string_view entry) {
+  const EntrySummary summary = SummarizeEntry(entry.data());
+  int64_t delta = summary.live ? 1 : 0;
+  if (place.found && path->leaf->SummaryAt(place.slot).live) --delta;
   if (!place.found) ++size_;
   live_keys_ += static_cast<size_t>(delta);
-  const bool done = place.found ? path.leaf->Replace(place.slot, encoded.bytes())
-                                : path.leaf->Insert(place.slot, key, encoded.bytes());
-  if (done) return UpdateSums(&path, delta, entry.mod.revision);
-  Rebuild(&path, place.slot, place.found, key, encoded.bytes());
+  const bool done = place.found ? path->leaf->Replace(place.slot, entry) : path->leaf->Insert(place.slot, key, entry);
+  if (done) return UpdateSums(path, delta, summary.mod);
+  Rebuild(path, place.slot, place.found, key, entry);
 }
 
 void KeyIndex::Rebuild(Path* path, size_t slot, bool found, std::string_view key, std::string_view entry) {
@@ -418,6 +480,7 @@ void KeyIndex::Rebuild(Path* path, size_t slot, bool found, std::string_view key
     KEEL_CHECK(IndexLeaf::Fits(first, middle) && IndexLeaf::Fits(middle, last)) << "a leaf that cannot be split";
   }
   std::string separator = Separator((middle - 1)->key, middle->key);
+  ++shape_;
   leaf->Clear();
   leaf->Build(first, middle);
   IndexLeaf* const right = pages_.Take();
@@ -499,6 +562,7 @@ void KeyIndex::MergeLeaves(IndexInner* parent, size_t left) {
   const IndexLeaf::Item* const first = items_.list.data();
   const IndexLeaf::Item* const last = first + items_.list.size();
   if (!IndexLeaf::Fits(first, last)) return;  // Together they may share less of their keys.
+  ++shape_;
   a->Clear();
   a->Build(first, last);
   b->Clear();
@@ -509,6 +573,7 @@ void KeyIndex::MergeLeaves(IndexInner* parent, size_t left) {
 
 void KeyIndex::Shrink(Path* path) {
   if (path->leaf->size() == 0) {
+    ++shape_;
     pages_.Give(path->leaf);
     if (height_ == 0) {
       root_ = nullptr;
@@ -535,6 +600,7 @@ void KeyIndex::Shrink(Path* path) {
     auto* const a = static_cast<IndexInner*>(parent->node(left));
     auto* const b = static_cast<IndexInner*>(parent->node(left + 1));
     if (a->size() + b->size() > kJoinedChildren) continue;
+    ++shape_;
     a->Append(parent->separator(left + 1), b);
     delete b;
     --inner_nodes_;
@@ -543,6 +609,7 @@ void KeyIndex::Shrink(Path* path) {
   }
   while (height_ > 0 && static_cast<IndexInner*>(root_)->size() == 1) {
     auto* const root = static_cast<IndexInner*>(root_);
+    ++shape_;
     root_ = root->node(0);
     delete root;
     --inner_nodes_;

@@ -16,6 +16,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -65,6 +66,13 @@ class KeyIndex {
   std::optional<Latest> FindLatest(std::string_view key) const;
 
   void Set(std::string_view key, const IndexEntry& entry, const Lineage& lineage);
+
+  // Looks many keys up together: while the processor waits for what one search needs next, it goes on with the others.
+  class Lookup;
+  void LookUp(std::span<Lookup> lookups) const;
+  // As above, of the key of `lookup`; takes the way that it found, unless the index has changed too much since.
+  void Set(const Lookup& lookup, const IndexEntry& entry, const Lineage& lineage);
+
   // Removes the key if `mod` is still its latest change.
   void Erase(std::string_view key, ChangeId mod);
 
@@ -105,6 +113,9 @@ class KeyIndex {
   };
 
   void Descend(std::string_view key, Path* path) const;
+  void SetAt(Path* path, IndexLeaf::Place place, std::string_view key, std::string_view entry);
+  // Has the processor fetch what a search looks at in a node of that level; height_ is that of the leaves.
+  void PrefetchNode(const void* node, size_t level) const;
   // To the leaf after path's; false: there is none.
   bool NextLeaf(Path* path) const;
   void FirstLeaf(Path* path) const;
@@ -130,7 +141,28 @@ class KeyIndex {
   size_t inner_nodes_ = 0;
   size_t live_keys_ = 0;
   size_t size_ = 0;
+  uint64_t shape_ = 0;      // Counts what makes a path lead elsewhere than it did.
   IndexLeaf::Items items_;  // Scratch.
+};
+
+// A key to look up, and what was found. It borrows the key, and may outlive what it found: whoever sets the key by it
+// later finds its place again if that has moved. Owned by one thread.
+class KeyIndex::Lookup {
+ public:
+  explicit Lookup(std::string_view key) : key_(key) {}
+
+  std::string_view key() const { return key_; }
+  const std::optional<Latest>& latest() const { return latest_; }
+
+ private:
+  friend class KeyIndex;
+
+  std::string_view key_;
+  std::optional<Latest> latest_;
+  const KeyIndex* index_ = nullptr;  // Null: it was empty.
+  uint64_t shape_ = 0;
+  Path path_;
+  size_t slot_ = 0;
 };
 
 // Fills an empty index with what Dump() made, in order. The index is of no use before Finish(), and is empty again when

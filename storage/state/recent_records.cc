@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "storage/state/prefetch.h"
 
 namespace keel::storage {
 namespace {
@@ -14,6 +15,8 @@ constexpr size_t kSlotsAtFirst = 256;
 void RecentRecords::Append(std::vector<std::pair<ChangeId, Record>> records,
                            std::vector<std::pair<ChangeId, Record>>* used) {
   absl::MutexLock lock(&mu_);
+  // About as many go as come, and nobody has looked at them for long.
+  for (size_t i = 0; i < std::min(records.size(), slots_.size()); ++i) PrefetchLines(slots_[i].record.kv.get(), 1);
   for (auto& [change, record] : records) {
     KEEL_CHECK(slots_.empty() || slots_.back().change < change) << "a change out of order";
     if (slots_.full()) slots_.set_capacity(std::max(kSlotsAtFirst, 2 * slots_.capacity()));

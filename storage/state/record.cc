@@ -115,6 +115,8 @@ std::optional<KeyValueFields> DecodeKeyValue(std::string_view bytes) {
   return fields;
 }
 
+std::string_view KeyOfKeyValue(std::string_view bytes) { return WireReader(bytes).BytesField(kKeyTag); }
+
 void FillKeyValue(const KeyValueFields& fields, WithValue with_value, mvccpb::KeyValue* out) {
   out->set_key(fields.key.data(), fields.key.size());
   out->set_create_revision(fields.create.value());

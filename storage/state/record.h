@@ -38,6 +38,8 @@ struct KeyValueFields {
 std::string EncodeKeyValue(const KeyValueFields& fields);
 // Reads what EncodeKeyValue wrote; nullopt for anything else. The views point into `bytes`.
 std::optional<KeyValueFields> DecodeKeyValue(std::string_view bytes);
+// The key alone of what EncodeKeyValue wrote.
+std::string_view KeyOfKeyValue(std::string_view bytes);
 enum class WithValue { kYes, kNo };
 void FillKeyValue(const KeyValueFields& fields, WithValue with_value, mvccpb::KeyValue* out);
 

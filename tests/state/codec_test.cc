@@ -19,6 +19,13 @@ TEST(RecordCodecTest, KeySortsByRevisionThenSub) {
   EXPECT_FALSE(DecodeRecordKey(std::string(12, '\0')).has_value());
 }
 
+TEST(RecordCodecTest, TheKeyOfAPairIsFoundWithoutTheRest) {
+  const std::string pair = EncodeKeyValue({.key = std::string(300, 'k'), .mod = Revision(7), .value = "v"});
+  EXPECT_EQ(KeyOfKeyValue(pair), std::string(300, 'k'));
+  EXPECT_EQ(KeyOfKeyValue(pair).data(), pair.data() + 3) << "a copy";
+  EXPECT_EQ(KeyOfKeyValue(EncodeKeyValue({.key = {}, .mod = Revision(7), .value = "v"})), "");
+}
+
 TEST(RecordCodecTest, HeaderNamesThePreviousRecord) {
   Record record;
   record.kv = std::make_shared<const std::string>("kv");

@@ -207,7 +207,31 @@ TEST_P(KeyIndexFuzzTest, AnswersAsAnOrderedMapDoes) {
     ASSERT_EQ(static_cast<int64_t>(count.unsure.size()), unsure);
   };
 
+  // Keys that were looked up together some changes ago: by them, too, keys are set.
+  std::map<std::string, std::vector<KeyIndex::Lookup>> looked_up;
+  std::vector<std::string> asked;
+  const auto look_up = [&] {
+    looked_up.clear();
+    asked.clear();
+    for (uint64_t n = random.Below(60); n > 0; --n) asked.push_back(RandomKey(&random));
+    std::vector<KeyIndex::Lookup> lookups;
+    for (const std::string& key : asked) lookups.emplace_back(key);
+    index.LookUp(lookups);
+    for (const KeyIndex::Lookup& lookup : lookups) {
+      const auto expected = index.FindLatest(lookup.key());
+      ASSERT_EQ(lookup.latest().has_value(), model.keys().contains(std::string(lookup.key())));
+      ASSERT_EQ(lookup.latest().has_value(), expected.has_value());
+      if (expected.has_value()) {
+        ASSERT_TRUE(Same(lookup.latest()->entry, expected->entry));
+        ASSERT_EQ(lookup.latest()->lineage, expected->lineage);
+      }
+      looked_up[std::string(lookup.key())].push_back(lookup);
+    }
+  };
+
   for (int step = 0; step < 30000; ++step) {
+    if (random.Chance(0.01)) look_up();
+    if (HasFatalFailure()) return;
     // Phases of growth and of decline.
     const bool shrinking = (step / 5000) % 2 == 1;
     if (shrinking && random.Chance(0.55) && !model.keys().empty()) {
@@ -223,7 +247,8 @@ TEST_P(KeyIndexFuzzTest, AnswersAsAnOrderedMapDoes) {
       lineages.erase(key);
       floor = now;  // Compaction removes only what no revision that can be read knows.
     } else {
-      const std::string key = RandomKey(&random);
+      const bool by_lookup = !asked.empty() && random.Chance(0.5);
+      const std::string key = by_lookup ? asked[random.Below(asked.size())] : RandomKey(&random);
       ++now;
       auto before = model.keys().find(key);
       IndexEntry entry = EntryOf(now, now, 1, random.Chance(0.1) ? 7 : 0, static_cast<int32_t>(random.Below(3)));
@@ -239,7 +264,11 @@ TEST_P(KeyIndexFuzzTest, AnswersAsAnOrderedMapDoes) {
           entry.version = old.version + random.Between(1, 1000000);  // Makes entries of all lengths.
         }
       }
-      index.Set(key, entry, lineage);
+      if (by_lookup) {
+        index.Set(looked_up[key].front(), entry, lineage);
+      } else {
+        index.Set(key, entry, lineage);
+      }
       model.Set(key, entry);
       lineages[key] = lineage;
       const auto found = index.FindLatest(key);
