@@ -83,8 +83,16 @@ class ApplierImpl final : public Applier {
       storage::ApplyBatch batch = store_->BeginBatch();
       executor_.BeginBatch();
       google::protobuf::Arena arena(arena_block_.data(), arena_block_.size());
-      for (const raft::Entry& entry : entries) {
-        KEEL_RETURN_IF_ERROR(ApplyEntry(entry, &arena, &batch, &completions, &effects));
+      // All commands first: the keys they are about are looked up together.
+      std::vector<const command::Command*> commands;
+      KEEL_RETURN_IF_ERROR(ParseCommands(entries, &arena, &commands));
+      std::vector<std::string_view> keys;
+      for (const command::Command* command : commands) {
+        if (command != nullptr) AddKeysOf(*command, &keys);
+      }
+      batch.Expect(keys);
+      for (size_t i = 0; i < entries.size(); ++i) {
+        KEEL_RETURN_IF_ERROR(ApplyEntry(entries[i], commands[i], &batch, &completions, &effects));
       }
       const auto commit = Stopwatch::now();
       KEEL_ASSIGN_OR_RETURN(revisions, batch.Commit());
@@ -150,7 +158,34 @@ class ApplierImpl final : public Applier {
     ApplyResult result;
   };
 
-  absl::Status ApplyEntry(const raft::Entry& entry, google::protobuf::Arena* arena, storage::ApplyBatch* batch,
+  // The command of each entry that holds one; null for the others.
+  static absl::Status ParseCommands(std::span<const raft::Entry> entries, google::protobuf::Arena* arena,
+                                    std::vector<const command::Command*>* commands) {
+    commands->reserve(entries.size());
+    for (const raft::Entry& entry : entries) {
+      commands->push_back(nullptr);
+      if (entry.type != raft::EntryType::kCommand) continue;
+      auto* command = google::protobuf::Arena::CreateMessage<command::Command>(arena);
+      const std::string_view bytes = entry.payload.view();
+      if (!command->ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+        return absl::DataLossError(absl::StrCat("entry ", entry.id.index.value(), " does not hold a command"));
+      }
+      commands->back() = command;
+    }
+    return absl::OkStatus();
+  }
+
+  // The keys that it changes, one by one, whatever else it does. Those of transactions are left out: which of them are
+  // changed is not known before.
+  static void AddKeysOf(const command::Command& command, std::vector<std::string_view>* keys) {
+    if (command.body_case() == command::Command::kPut) {
+      keys->push_back(command.put().key());
+    } else if (command.body_case() == command::Command::kDeleteRange && command.delete_range().range_end().empty()) {
+      keys->push_back(command.delete_range().key());
+    }
+  }
+
+  absl::Status ApplyEntry(const raft::Entry& entry, const command::Command* command, storage::ApplyBatch* batch,
                           std::vector<Completion>* completions, ApplyEffects* effects) {
     const storage::AppliedPosition position{.index = entry.id.index.value(), .term = entry.id.term.value()};
     batch->BeginEntry(position);
@@ -158,11 +193,6 @@ class ApplierImpl final : public Applier {
       case raft::EntryType::kNoop:
         break;
       case raft::EntryType::kCommand: {
-        auto* command = google::protobuf::Arena::CreateMessage<command::Command>(arena);
-        const std::string_view bytes = entry.payload.view();
-        if (!command->ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
-          return absl::DataLossError(absl::StrCat("entry ", position.index, " does not hold a command"));
-        }
         const bool waiting = proposer_->IsWaiting(command->request_id());
         ApplyResult result;
         const auto begin = Stopwatch::now();
