@@ -22,6 +22,7 @@ constexpr Known kKnown[] = {
     {"Permission denied", "permission denied for the socket file"},
     {"Timeout occurred", "no connection within the dial timeout"},
     {"connection attempt timed out", "no connection within the dial timeout"},
+    {"handshaker shutdown", "no connection within the dial timeout"},
     {"Domain name not found", "no such host"},
     {"certificate verify failed", "TLS: the server's certificate is not trusted (certificate verify failed)"},
     {"is not in peer certificate", "TLS: the server's certificate is for another name"},

@@ -16,6 +16,7 @@ TEST(ConnectErrorTest, SaysWhyInAPersonsWords) {
   const Case kCases[] = {
       {"Failed to connect to remote host: Connection refused", "connection refused"},
       {"Failed to connect to remote host: Timeout occurred: FD Shutdown", "no connection within the dial timeout"},
+      {"tcp handshaker shutdown", "no connection within the dial timeout"},
       {"Failed to connect to remote host: No route to host", "no route to host"},
       {"Ssl handshake failed: SSL_ERROR_SSL: error:0A000086:SSL routines::certificate verify failed",
        "TLS: the server's certificate is not trusted (certificate verify failed)"},

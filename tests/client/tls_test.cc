@@ -86,7 +86,8 @@ class TlsTest : public ::testing::Test {
 
   // What a client with these options is told; it must not take long.
   static absl::Status Ask(const std::string& endpoint, const TlsOptions& tls) {
-    const auto client = Client::Create({.endpoints = {endpoint}, .timeout = kLong, .tls = tls});
+    const auto client =
+        Client::Create({.endpoints = {endpoint}, .timeout = kLong, .dial_timeout = kAtOnce, .tls = tls});
     if (!client.ok()) return client.status();
     const absl::Time start = absl::Now();
     const absl::Status status = (*client)->kv().Get("k").status();
