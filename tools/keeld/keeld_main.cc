@@ -19,6 +19,7 @@
 #include "server/server.h"
 #include "tools/keeld/flags.h"
 #include "tools/keeld/readiness.h"
+#include "tools/keeld/startup_pages.h"
 
 namespace keel::keeld {
 namespace {
@@ -84,7 +85,10 @@ int Run(CommandLine line) {
     return 0;
   }
   if (!server.ok()) return Fail("cannot start the member", server.status());
-  (*server)->OnReady(&NotifyReady);
+  (*server)->OnReady([] {
+    ReleaseStartupPages();
+    NotifyReady();
+  });
   // Ends the wait below as a signal from outside does.
   static std::atomic<bool> removed{false};
   (*server)->OnRemoved([] {
