@@ -4,12 +4,10 @@
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <map>
 #include <sstream>
 #include <utility>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -23,9 +21,10 @@
 #include "server/metrics/peer_metrics.h"
 #include "server/metrics/process_facts.h"
 #include "server/metrics/registry.h"
+#include "server/metrics/rpc_metrics.h"
+#include "server/metrics/two_names.h"
 #include "server/metrics/unmoved.h"
 #include "server/peer/peer_network.h"
-#include "server/rpc_catalogue.h"
 
 namespace keel::server {
 namespace {
@@ -38,46 +37,17 @@ constexpr double kSlowApplySeconds = 0.1;
 constexpr absl::Duration kSlowReadIndex = absl::Milliseconds(500);
 constexpr int64_t kDefaultQuotaBytes = int64_t{2} << 30;
 
-constexpr std::array<const char*, 17> kCodeNames = {
-    "OK",       "Canceled",       "Unknown",          "InvalidArgument",   "DeadlineExceeded",
-    "NotFound", "AlreadyExists",  "PermissionDenied", "ResourceExhausted", "FailedPrecondition",
-    "Aborted",  "OutOfRange",     "Unimplemented",    "Internal",          "Unavailable",
-    "DataLoss", "Unauthenticated"};
-
-const char* TypeName(RpcKind kind) {
-  switch (kind) {
-    case RpcKind::kUnary:
-      return "unary";
-    case RpcKind::kServerStream:
-      return "server_stream";
-    case RpcKind::kBidiStream:
-      return "bidi_stream";
-  }
-  return "";
-}
-
-// Writes need a log entry; when one ends so, its proposal was not confirmed.
-bool IsFailedProposal(std::string_view service, std::string_view method, absl::StatusCode code) {
-  if (code != absl::StatusCode::kUnavailable && code != absl::StatusCode::kDeadlineExceeded) return false;
-  return (service == "etcdserverpb.KV" && method != "Range" && method != "RangeStream") || method == "LeaseGrant" ||
-         method == "LeaseRevoke";
-}
-
 double NowSeconds() { return absl::ToDoubleSeconds(absl::Now() - absl::UnixEpoch()); }
 
 // Lock order: mu_ only; recording takes no lock.
 class MetricsImpl final : public Metrics {
  public:
-  explicit MetricsImpl(MetricsDetail detail) {
-    for (const RpcMethod& rpc : RpcCatalogue()) AddRpc(rpc, detail);
+  explicit MetricsImpl(MetricsDetail detail) : rpcs_(&registry_, detail, &ranges_) {
     log_sync_ = &registry_.AddHistogram("etcd_disk_wal_fsync_duration_seconds", "Seconds that a sync of the log took.",
                                         Exponential(0.001, 14));
     log_write_ = &registry_.AddHistogram("etcd_disk_wal_write_duration_seconds",
                                          "Seconds that a write to the log took.", Exponential(0.001, 14));
     log_written_ = &registry_.AddGauge("etcd_disk_wal_write_bytes_total", "Bytes written to the log.");
-    client_received_ =
-        &registry_.AddCounter("etcd_network_client_grpc_received_bytes_total", "Bytes received from clients.");
-    client_sent_ = &registry_.AddCounter("etcd_network_client_grpc_sent_bytes_total", "Bytes sent to clients.");
     commit_seconds_ = &registry_.AddHistogram("etcd_disk_backend_commit_duration_seconds",
                                               "Seconds that writing a group of applied entries to the state took.",
                                               Exponential(0.001, 14));
@@ -88,7 +58,7 @@ class MetricsImpl final : public Metrics {
     save_seconds_ = &registry_.AddHistogram("etcd_debugging_snap_save_total_duration_seconds",
                                             "Seconds that making the state durable took.", Exponential(0.001, 14));
     AddOperationCounters();
-    AddOccasionalTimes(detail);
+    AddCompactionTimes();
     leases_granted_ = &registry_.AddCounter("etcd_debugging_lease_granted_total", "Leases granted.");
     leases_revoked_ = &registry_.AddCounter("etcd_debugging_lease_revoked_total", "Leases revoked or expired.");
     leases_expired_ = &registry_.AddCounter("etcd_debugging_server_lease_expired_total", "Leases whose time was up.");
@@ -97,7 +67,6 @@ class MetricsImpl final : public Metrics {
     leader_changes_ = &registry_.AddCounter("etcd_server_leader_changes_seen_total", "Leader changes seen.");
     health_ok_ = &registry_.AddCounter("etcd_server_health_success", "Successful health checks.");
     health_failed_ = &registry_.AddCounter("etcd_server_health_failures", "Failed health checks.");
-    proposals_failed_ = &registry_.AddCounter("etcd_server_proposals_failed_total", "Writes that ended unconfirmed.");
     hash_checks_ =
         &registry_.AddCounter("keel_state_hash_checks_total", "Comparisons of states that this leader made.");
     hash_comparisons_ =
@@ -114,24 +83,23 @@ class MetricsImpl final : public Metrics {
   }
 
   void RpcStarted(std::string_view service, std::string_view method, RpcKind kind) override {
-    const Rpc* rpc = FindRpc(service, method);
-    if (kind == RpcKind::kUnary) in_progress_.fetch_add(1, std::memory_order_relaxed);
-    if (rpc == nullptr) return;
-    if (rpc->in_flight != nullptr) rpc->in_flight->Increment();
-    rpc->started->Increment();
-    // Their one request is not told as a message.
-    if (kind == RpcKind::kServerStream) rpc->received->Increment();
+    rpcs_.Started(service, method, kind);
   }
 
   void MessageReceived(std::string_view service, std::string_view method, size_t bytes) override {
-    if (const Rpc* rpc = FindRpc(service, method)) rpc->received->Increment();
-    client_received_->Increment(static_cast<double>(bytes));
+    rpcs_.Received(service, method, bytes);
   }
 
   void MessageSent(std::string_view service, std::string_view method, size_t bytes) override {
-    if (const Rpc* rpc = FindRpc(service, method)) rpc->sent->Increment();
-    client_sent_->Increment(static_cast<double>(bytes));
+    rpcs_.Sent(service, method, bytes);
   }
+
+  void RpcHandled(std::string_view service, std::string_view method, RpcKind kind, absl::StatusCode code,
+                  absl::Duration took) override {
+    rpcs_.Handled(service, method, kind, code, took);
+  }
+
+  int64_t CallsInProgress() const override { return rpcs_.in_progress(); }
 
   void Executed(std::string_view op, bool ok, absl::Duration took) override {
     const double seconds = absl::ToDoubleSeconds(took);
@@ -216,30 +184,6 @@ class MetricsImpl final : public Metrics {
     }
   }
 
-  void RpcHandled(std::string_view service, std::string_view method, RpcKind kind, absl::StatusCode code,
-                  absl::Duration took) override {
-    if (kind == RpcKind::kUnary) in_progress_.fetch_sub(1, std::memory_order_release);
-    const Rpc* rpc = FindRpc(service, method);
-    if (rpc == nullptr) return;
-    const auto index = static_cast<size_t>(code);
-    rpc->handled[index < kCodeNames.size() ? index : 2]->Increment();
-    if (rpc->in_flight != nullptr) rpc->in_flight->Decrement();
-    if (rpc->occasional != nullptr && code == absl::StatusCode::kOk) {
-      rpc->occasional->Observe(absl::ToDoubleSeconds(took));
-    }
-    if (kind != RpcKind::kUnary) return;
-    if (rpc->requests[0] != nullptr) rpc->requests[code == absl::StatusCode::kOk]->Observe(absl::ToDoubleSeconds(took));
-    if (rpc->range[0] != nullptr) {
-      const bool ok = code == absl::StatusCode::kOk;
-      rpc->range[ok]->Observe(absl::ToDoubleSeconds(took));
-      if (ok) ranges_.Increment(1);
-    }
-    if (rpc->seconds != nullptr) rpc->seconds->Observe(absl::ToDoubleSeconds(took));
-    if (IsFailedProposal(service, method, code)) proposals_failed_->Increment();
-  }
-
-  int64_t CallsInProgress() const override { return in_progress_.load(std::memory_order_acquire); }
-
   void LogSynced(absl::Duration wrote, absl::Duration synced, size_t bytes) override {
     log_write_->Observe(absl::ToDoubleSeconds(wrote));
     log_sync_->Observe(absl::ToDoubleSeconds(synced));
@@ -299,71 +243,12 @@ class MetricsImpl final : public Metrics {
   }
 
  private:
-  struct Rpc {
-    Counter* started = nullptr;
-    Counter* received = nullptr;
-    Counter* sent = nullptr;
-    Histogram* seconds = nullptr;          // Extensive only: it costs a lock.
-    std::array<Histogram*, 2> requests{};  // The same by outcome, under another name.
-    std::array<Histogram*, 2> range{};     // Of Range, by outcome.
-    // Of what is called now and then, and takes its time.
-    Histogram* occasional = nullptr;
-    Gauge* in_flight = nullptr;
-    std::array<Counter*, 17> handled{};
-  };
-
-  // Every method with every code, at 0, so that rate() and absent() work from the start.
-  void AddRpc(const RpcMethod& method, MetricsDetail detail) {
-    const prometheus::Labels labels = {
-        {"grpc_method", method.method}, {"grpc_service", method.service}, {"grpc_type", TypeName(method.kind)}};
-    Rpc rpc;
-    rpc.started = &rpc_started_.Add(labels);
-    rpc.received = &rpc_received_.Add(labels);
-    rpc.sent = &rpc_sent_.Add(labels);
-    if (detail == MetricsDetail::kExtensive) {
-      rpc.seconds =
-          &rpc_seconds_.Add(labels, Histogram::BucketBoundaries{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10});
-    }
-    for (size_t i = 0; i < kCodeNames.size(); ++i) {
-      prometheus::Labels with_code = labels;
-      with_code.emplace("grpc_code", kCodeNames[i]);
-      rpc.handled[i] = &rpc_handled_.Add(with_code);
-    }
-    rpcs_.emplace(std::pair<absl::string_view, absl::string_view>(method.service, method.method), rpc);
-  }
-
-  const Rpc* FindRpc(std::string_view service, std::string_view method) const {
-    const auto found = rpcs_.find(std::pair(ToAbsl(service), ToAbsl(method)));
-    return found == rpcs_.end() ? nullptr : &found->second;
-  }
-
-  // Counted under its name, and under the one it had before: dashboards ask for either.
-  class TwoNames {
-   public:
-    void Add(MetricsImpl* metrics, const std::string& operation, const std::string& help) {
-      name_ = &metrics->registry_.AddCounter(absl::StrCat("etcd_mvcc_", operation, "_total"), help);
-      old_name_ = &metrics->registry_.AddCounter(absl::StrCat("etcd_debugging_mvcc_", operation, "_total"), help);
-    }
-    void Increment(uint64_t by) {
-      name_->Increment(static_cast<double>(by));
-      old_name_->Increment(static_cast<double>(by));
-    }
-
-   private:
-    Counter* name_ = nullptr;
-    Counter* old_name_ = nullptr;
-  };
-
   void AddOperationCounters() {
-    puts_.Add(this, "put", "Puts applied.");
-    deletes_.Add(this, "delete", "Deletions applied.");
-    ranges_.Add(this, "range", "Ranges read.");
-    txns_.Add(this, "txn", "Transactions applied.");
     put_bytes_ =
         &registry_.AddGauge("etcd_debugging_mvcc_total_put_size_in_bytes", "Bytes of all keys and values put.");
   }
 
-  void AddOccasionalTimes(MetricsDetail detail) {
+  void AddCompactionTimes() {
     compaction_step_ =
         &registry_.AddHistogram("etcd_debugging_mvcc_db_compaction_pause_duration_milliseconds",
                                 "Milliseconds that one step of removing compacted history took.", Exponential(1, 13));
@@ -372,31 +257,6 @@ class MetricsImpl final : public Metrics {
                                 "Milliseconds from the first to the last step of it.", Exponential(100, 14));
     compaction_last_ =
         &registry_.AddGauge("etcd_debugging_mvcc_db_compaction_last", "Unix time of the last such end; 0: none.");
-    const auto time = [this](const char* method, const char* name, const char* help, double start, int count) {
-      rpcs_.at({"etcdserverpb.Maintenance", method}).occasional =
-          &registry_.AddHistogram(name, help, Exponential(start, count));
-    };
-    time("Defragment", "etcd_disk_backend_defrag_duration_seconds", "Seconds that a defragmentation took.", 0.1, 13);
-    time("Snapshot", "etcd_disk_backend_snapshot_duration_seconds", "Seconds that sending a snapshot to a client took.",
-         0.01, 17);
-    time("Hash", "etcd_mvcc_hash_duration_seconds", "Seconds that hashing the whole state took.", 0.01, 15);
-    time("HashKV", "etcd_mvcc_hash_rev_duration_seconds", "Seconds that hashing the history took.", 0.01, 15);
-    rpcs_.at({"etcdserverpb.Maintenance", "Defragment"}).in_flight =
-        &registry_.AddGauge("etcd_disk_defrag_inflight", "1 during a defragmentation.");
-    for (const bool ok : {false, true}) {
-      rpcs_.at({"etcdserverpb.KV", "Range"}).range[ok] =
-          &range_seconds_.Add({{"success", ok ? "true" : "false"}}, Exponential(0.0001, 20));
-    }
-    if (detail != MetricsDetail::kExtensive) return;
-    const std::pair<const char*, const char*> kRequests[] = {
-        {"Range", "Range"}, {"Put", "Put"}, {"DeleteRange", "DeleteRange"}, {"Txn", "Txn"}, {"Compact", "Compaction"}};
-    for (const auto& [method, type] : kRequests) {
-      Rpc& rpc = rpcs_.at({"etcdserverpb.KV", method});
-      for (const bool ok : {false, true}) {
-        rpc.requests[ok] =
-            &request_seconds_.Add({{"type", type}, {"success", ok ? "true" : "false"}}, Exponential(0.001, 14));
-      }
-    }
   }
 
   void AddReadAndLeaseMetrics() {
@@ -569,15 +429,11 @@ class MetricsImpl final : public Metrics {
   MetricRegistry registry_;
   ClientRequests client_requests_{&registry_};
   PeerMetrics peer_metrics_{&registry_};
-  prometheus::Family<Counter>& rpc_started_ = registry_.Counters("grpc_server_started_total", "RPCs started.");
-  prometheus::Family<Counter>& rpc_handled_ = registry_.Counters("grpc_server_handled_total", "RPCs ended, by code.");
-  prometheus::Family<Counter>& rpc_received_ =
-      registry_.Counters("grpc_server_msg_received_total", "Messages received by RPCs.");
-  prometheus::Family<Counter>& rpc_sent_ = registry_.Counters("grpc_server_msg_sent_total", "Messages sent by RPCs.");
-  prometheus::Family<Histogram>& rpc_seconds_ =
-      registry_.Histograms("grpc_server_handling_seconds", "Seconds from start to end of a unary RPC.");
-  prometheus::Family<Histogram>& request_seconds_ =
-      registry_.Histograms("etcd_server_request_duration_seconds", "Seconds that a request took, by kind and outcome.");
+  TwoNames puts_{&registry_, "put", "Puts applied."};
+  TwoNames deletes_{&registry_, "delete", "Deletions applied."};
+  TwoNames ranges_{&registry_, "range", "Ranges read."};
+  TwoNames txns_{&registry_, "txn", "Transactions applied."};
+  RpcMetrics rpcs_;
   prometheus::Family<Gauge>& server_id_ = registry_.Gauges("etcd_server_id", "The member's id in hexadecimal.");
   prometheus::Family<Gauge>& server_version_ =
       registry_.Gauges("etcd_server_version", "The release of the v3 protocol served.");
@@ -594,8 +450,6 @@ class MetricsImpl final : public Metrics {
       registry_.Histograms("etcd_server_apply_duration_seconds", "Seconds that executing a command took.");
   prometheus::Family<Counter>& reply_refused_ = registry_.Counters(
       "keel_reply_refused_total", "Reads refused because their replies found no memory, or are too large.");
-  prometheus::Family<Histogram>& range_seconds_ =
-      registry_.Histograms("etcd_server_range_duration_seconds", "Seconds that a range took, by outcome.");
   prometheus::Family<Counter>& stream_failures_ = registry_.Counters(
       "etcd_network_server_stream_failures_total", "Streams of clients that ended because of what they sent.");
   prometheus::Family<Counter>& promotions_failed_ =
@@ -604,16 +458,8 @@ class MetricsImpl final : public Metrics {
       registry_.Gauges("etcd_server_feature_enabled", "1 for a feature gate whose feature is on.");
 
   // Fixed after construction.
-  absl::flat_hash_map<std::pair<absl::string_view, absl::string_view>, Rpc> rpcs_;
-  std::atomic<int64_t> in_progress_{0};
-  Counter* client_received_ = nullptr;
-  Counter* client_sent_ = nullptr;
   Histogram* commit_seconds_ = nullptr;
   Histogram* save_seconds_ = nullptr;
-  TwoNames puts_;
-  TwoNames deletes_;
-  TwoNames ranges_;
-  TwoNames txns_;
   Gauge* put_bytes_ = nullptr;
   Counter* leases_expired_ = nullptr;
   Histogram* compaction_step_ = nullptr;
@@ -646,7 +492,6 @@ class MetricsImpl final : public Metrics {
   Counter* leader_changes_ = nullptr;
   Counter* health_ok_ = nullptr;
   Counter* health_failed_ = nullptr;
-  Counter* proposals_failed_ = nullptr;
   Gauge* has_leader_ = nullptr;
   Gauge* is_leader_ = nullptr;
   Counter* watch_events_ = nullptr;
