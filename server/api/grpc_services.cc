@@ -68,6 +68,8 @@ class GrpcServicesImpl final : public GrpcServices {
     builder->SetMaxReceiveMessageSize(
         static_cast<int>(std::min<size_t>(options_.request_bytes_max + kReceiveOverhead, INT_MAX)));
     builder->SetMaxSendMessageSize(-1);
+    // What is compressed is refused: a message within the limit may be a thousand times as long when it is unpacked.
+    builder->AddChannelArgument(GRPC_COMPRESSION_CHANNEL_ENABLED_ALGORITHMS_BITSET, 1 << GRPC_COMPRESS_NONE);
     if (options_.concurrent_streams_max <= INT_MAX) {
       builder->AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, static_cast<int>(options_.concurrent_streams_max));
     }
