@@ -26,7 +26,7 @@
 #include "server/gateway/gateway.h"
 #include "server/http/client_listener.h"
 #include "server/http/http_handler.h"
-#include "server/http/listen_socket.h"
+#include "server/net/listen_socket.h"
 #include "server/integrity/initial_check.h"
 #include "server/integrity/integrity_checker.h"
 #include "server/integrity/integrity_service.h"

@@ -5,25 +5,21 @@
 #include <grpcpp/server_builder.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <boost/asio/executor_work_guard.hpp>
-#include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/asio/steady_timer.hpp>
 #include <functional>
 #include <thread>
 #include <unordered_map>
 
-#include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "base/check.h"
-#include "base/log.h"
 #include "server/http/http_connection.h"
-#include "server/http/listen_socket.h"
+#include "server/net/acceptor.h"
+#include "server/net/listen_socket.h"
 
 namespace keel::server {
 namespace {
@@ -31,20 +27,6 @@ namespace {
 namespace asio = boost::asio;
 
 constexpr int kReservedDescriptors = 150;  // operations.md section 1.8.
-constexpr auto kAcceptPause = std::chrono::milliseconds(100);
-
-int DescriptorLimit() {
-  rlimit limit{};
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur > 1 << 30) return 1 << 30;
-  return static_cast<int>(limit.rlim_cur);
-}
-
-int FamilyOf(int fd) {
-  sockaddr_storage address{};
-  socklen_t size = sizeof address;
-  getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size);
-  return address.ss_family;
-}
 
 // A number that no other socket of this machine ever gets; 0: none.
 uint64_t CookieOf(int fd) {
@@ -77,80 +59,6 @@ struct Loop {
   bool ended ABSL_GUARDED_BY(mu) = false;
 };
 
-// One listening socket; accepts for as long as it is open. Owned by the I/O thread once started.
-class Acceptor {
- public:
-  Acceptor(asio::io_context& context, const ListenSocket& socket, std::function<void(int fd, int family)> accepted)
-      : url_(socket.url),
-        descriptor_(context, socket.fd),
-        pause_(context),
-        accepted_(std::move(accepted)),
-        family_(FamilyOf(socket.fd)),
-        descriptor_limit_(DescriptorLimit()) {}
-
-  ~Acceptor() {
-    if (url_.is_unix()) unlink(url_.path.c_str());
-  }
-
-  const Url& url() const { return url_; }
-
-  void Accept() {
-    descriptor_.async_wait(asio::posix::stream_descriptor::wait_read, [this](boost::system::error_code error) {
-      if (error) return;  // Closed.
-      AcceptAllWaiting();
-    });
-  }
-
-  void Close() {
-    boost::system::error_code ignored;
-    descriptor_.close(ignored);
-    pause_.cancel();
-  }
-
- private:
-  void AcceptAllWaiting() {
-    while (true) {
-      const int fd = accept4(descriptor_.native_handle(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
-      if (fd >= 0) {
-        // Descriptors are given out lowest first, so a high one means that few are left.
-        if (fd >= descriptor_limit_ - kReservedDescriptors) {
-          close(fd);
-          WarnOfShortage();
-        } else {
-          accepted_(fd, family_);
-        }
-        continue;
-      }
-      if (errno == EAGAIN || errno == EWOULDBLOCK) return Accept();
-      if (errno == EINTR || errno == ECONNABORTED) continue;
-      // Out of descriptors or memory: the connection stays in the backlog; try again a little later.
-      WarnOfShortage();
-      pause_.expires_after(kAcceptPause);
-      pause_.async_wait([this](boost::system::error_code error) {
-        if (!error) Accept();
-      });
-      return;
-    }
-  }
-
-  void WarnOfShortage() {
-    const auto now = std::chrono::steady_clock::now();
-    if (now < next_warning_) return;
-    next_warning_ = now + std::chrono::seconds(10);
-    KEEL_LOG_WARN(
-        "rejected connection on client endpoint",
-        {{"address", url_.ToString()}, {"error", "too few file descriptors left; raise the limit (ulimit -n)"}});
-  }
-
-  const Url url_;
-  asio::posix::stream_descriptor descriptor_;
-  asio::steady_timer pause_;
-  const std::function<void(int, int)> accepted_;
-  const int family_;
-  const int descriptor_limit_;
-  std::chrono::steady_clock::time_point next_warning_{};
-};
-
 class ClientListenerImpl final : public ClientListener {
  public:
   ClientListenerImpl(const Options& options, std::vector<ListenSocket> sockets) : loop_(std::make_shared<Loop>()) {
@@ -161,8 +69,10 @@ class ClientListenerImpl final : public ClientListener {
     };
     for (const ListenSocket& socket : sockets) {
       addresses_.push_back(socket.url);
-      acceptors_.push_back(
-          std::make_unique<Acceptor>(loop_->context, socket, [this](int fd, int family) { OnAccepted(fd, family); }));
+      acceptors_.push_back(std::make_unique<Acceptor>(
+          loop_->context, socket,
+          Acceptor::Options{.endpoint = "client", .descriptors_kept_for_else = kReservedDescriptors},
+          [this](int fd, int family) { OnAccepted(fd, family); }));
     }
   }
 
