@@ -8,7 +8,8 @@
 namespace keel::raft {
 
 ApplyLoop::ApplyLoop(Limits limits, Index applied, StateMachine* state_machine, StableStore* store,
-                     LogWriter* log_writer, Mailbox* mailbox, AppliedWaiters* waiters, Failure* failure)
+                     LogWriter* log_writer, Mailbox* mailbox, AppliedWaiters* waiters, Failure* failure,
+                     const Pace* pace)
     : limits_(limits),
       state_machine_(*state_machine),
       store_(*store),
@@ -16,6 +17,7 @@ ApplyLoop::ApplyLoop(Limits limits, Index applied, StateMachine* state_machine, 
       mailbox_(*mailbox),
       waiters_(*waiters),
       failure_(*failure),
+      pace_(*pace),
       applied_(applied.value()),
       thread_([this] { Run(); }) {}
 
@@ -35,6 +37,7 @@ void ApplyLoop::Run() {
   NameThread("apply");
   std::vector<Job> jobs;
   while (queue_.PopAll(&jobs)) {
+    pace_.Follow();
     for (Job& job : jobs) {
       if (!Execute(job)) break;
     }

@@ -9,6 +9,7 @@
 #include "raft/failure.h"
 #include "raft/log_writer.h"
 #include "raft/mailbox.h"
+#include "raft/pace.h"
 #include "raft/ready.h"
 #include "raft/stable_store.h"
 #include "raft/state_machine.h"
@@ -30,7 +31,7 @@ class ApplyLoop {
 
   // All outlive this. `applied` is where the state machine stands.
   ApplyLoop(Limits limits, Index applied, StateMachine* state_machine, StableStore* store, LogWriter* log_writer,
-            Mailbox* mailbox, AppliedWaiters* waiters, Failure* failure);
+            Mailbox* mailbox, AppliedWaiters* waiters, Failure* failure, const Pace* pace);
   ~ApplyLoop();
 
   // Carried out in the order of the calls. Install ends with the log writer's Reset.
@@ -60,6 +61,7 @@ class ApplyLoop {
   Mailbox& mailbox_;
   AppliedWaiters& waiters_;
   Failure& failure_;
+  const Pace& pace_;
 
   std::atomic<uint64_t> applied_;
   std::atomic<bool> stopping_ = false;

@@ -59,8 +59,10 @@ void KeepNewestAcks(std::vector<Message>* messages) {
   messages->swap(kept);
 }
 
-LogWriter::LogWriter(StableStore* store, Transport* transport, Mailbox* mailbox, Failure* failure)
-    : store_(*store), transport_(*transport), mailbox_(*mailbox), failure_(*failure), thread_([this] { Run(); }) {}
+LogWriter::LogWriter(StableStore* store, Transport* transport, Mailbox* mailbox, Failure* failure, const Pace* pace)
+    : store_(*store), transport_(*transport), mailbox_(*mailbox), failure_(*failure), pace_(*pace), thread_([this] {
+        Run();
+      }) {}
 
 LogWriter::~LogWriter() { Stop(); }
 
@@ -77,6 +79,7 @@ void LogWriter::Run() {
   NameThread("log-writer");
   std::vector<Job> jobs;
   while (queue_.PopAll(&jobs)) {
+    pace_.Follow();
     Job* job = jobs.data();
     Job* const end = job + jobs.size();
     while (job != end && !failure_.failed()) {

@@ -7,6 +7,7 @@
 
 #include "raft/failure.h"
 #include "raft/mailbox.h"
+#include "raft/pace.h"
 #include "raft/ready.h"
 #include "raft/stable_store.h"
 #include "raft/transport.h"
@@ -28,7 +29,7 @@ class LogWriter {
   };
 
   // All outlive this.
-  LogWriter(StableStore* store, Transport* transport, Mailbox* mailbox, Failure* failure);
+  LogWriter(StableStore* store, Transport* transport, Mailbox* mailbox, Failure* failure, const Pace* pace);
   ~LogWriter();
 
   // All are carried out in the order of the calls, and end with an input to the mailbox: PostAppended, LogTruncated,
@@ -57,6 +58,7 @@ class LogWriter {
   Transport& transport_;
   Mailbox& mailbox_;
   Failure& failure_;
+  const Pace& pace_;
   WorkQueue<Job> queue_;
   std::thread thread_;
 };

@@ -19,6 +19,7 @@
 #include "raft/log_reader.h"
 #include "raft/log_writer.h"
 #include "raft/mailbox.h"
+#include "raft/pace.h"
 #include "raft/read_batcher.h"
 #include "raft/truncation_policy.h"
 
@@ -78,10 +79,10 @@ class NodeImpl final : public Node {
         failure_(std::move(on_fatal)),
         mailbox_({.items_max = options.mailbox_max, .bytes_max = options.mailbox_bytes_max}, [this] { OnArrival(); }),
         waiters_(initial.applied),
-        log_writer_(store, transport, &mailbox_, &failure_),
+        log_writer_(store, transport, &mailbox_, &failure_, &pace_),
         apply_loop_(
             {.batch_bytes_max = options.apply_batch_bytes_max, .batch_entries_max = options.apply_batch_entries_max},
-            initial.applied, state_machine, store, &log_writer_, &mailbox_, &waiters_, &failure_),
+            initial.applied, state_machine, store, &log_writer_, &mailbox_, &waiters_, &failure_, &pace_),
         log_reader_(store, &mailbox_, &failure_),
         core_(options.core, initial),
         truncation_(options.log_entries_kept, options.log_bytes_kept_max),
@@ -197,6 +198,7 @@ class NodeImpl final : public Node {
       started_ = true;
     }
     while (mailbox_.Wait(absl::ToChronoNanoseconds(next_tick - now))) {
+      pace_.Follow();
       std::lock_guard<std::mutex> turn(turn_mu_);
       const TurnMark mark(this);
       now = clock_.Now();
@@ -214,7 +216,8 @@ class NodeImpl final : public Node {
 
   // Something is in the mailbox; the calling thread has put it there.
   void OnArrival() {
-    if (busy_.load(std::memory_order_relaxed) || failure_.failed()) return mailbox_.Wake();
+    pace_.Follow();
+    if (pace_.busy() || failure_.failed()) return mailbox_.Wake();
     // Deeper in a turn, or another thread has it: whoever has it looks again after it.
     if (TurnMark::Has(this)) return;
     {
@@ -232,7 +235,7 @@ class NodeImpl final : public Node {
     mailbox_.Take(&inbox_);
     const size_t items = inbox_.messages.size() + inbox_.proposals.size() + inbox_.reads.size();
     quiet_turns_ = items > kQuietItemsMax ? 0 : std::min(quiet_turns_ + 1, kQuietTurns);
-    busy_.store(quiet_turns_ < kQuietTurns, std::memory_order_relaxed);
+    pace_.Set(quiet_turns_ < kQuietTurns);
     if (!failure_.failed()) {
       HandleInbox(&inbox_, now);
       if (ticks) {
@@ -513,6 +516,7 @@ class NodeImpl final : public Node {
 
   // Thread-safe.
   Failure failure_;
+  Pace pace_;  // Set by turns.
   Mailbox mailbox_;
   AppliedWaiters waiters_;
   LogWriter log_writer_;
@@ -527,9 +531,8 @@ class NodeImpl final : public Node {
   mutable std::mutex status_mu_;
   NodeStatus status_;  // Guarded by status_mu_.
 
-  // The turn's: guarded by turn_mu_. `busy_` is only advice.
+  // The turn's: guarded by turn_mu_.
   std::mutex turn_mu_;
-  std::atomic<bool> busy_ = false;
   int quiet_turns_ = kQuietTurns;
   bool started_ = false;
   bool ended_ = false;

@@ -206,7 +206,8 @@ class LogWriterTest : public ::testing::Test {
   Mailbox mailbox_{{.items_max = 100, .bytes_max = 1 << 20}};
   std::vector<absl::Status> fatal_;
   Failure failure_{[this](absl::Status status) { fatal_.push_back(std::move(status)); }};
-  LogWriter writer_{&store_, &transport_, &mailbox_, &failure_};
+  Pace pace_;
+  LogWriter writer_{&store_, &transport_, &mailbox_, &failure_, &pace_};
 };
 
 TEST_F(LogWriterTest, WhatQueuesBehindASyncSharesTheNext) {
