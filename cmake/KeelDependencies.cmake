@@ -12,6 +12,7 @@ find_package(Boost 1.74 REQUIRED)
 find_package(OpenSSL REQUIRED)
 find_package(CURL REQUIRED)
 find_package(PkgConfig REQUIRED)
+pkg_check_modules(NGHTTP2 REQUIRED IMPORTED_TARGET libnghttp2)
 find_path(KEEL_CLI11_INCLUDE CLI/CLI.hpp REQUIRED)
 find_path(KEEL_JSON_INCLUDE nlohmann/json.hpp REQUIRED)
 

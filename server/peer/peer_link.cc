@@ -1,19 +1,18 @@
 #include "server/peer/peer_link.h"
 
 #include <google/protobuf/arena.h>
-#include <grpcpp/client_context.h>
-#include <grpcpp/support/client_callback.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <utility>
 
 #include "base/check.h"
 #include "base/clock.h"
-#include "base/grpc_status.h"
 #include "base/log.h"
 #include "raft/wire.h"
-#include "server/peer/peer_channel.h"
+#include "server/peer/peer_service.h"
+#include "server/peer/stream_connection.h"
 
 namespace keel::server {
 namespace {
@@ -29,33 +28,45 @@ constexpr absl::Duration kStrangerDelay = absl::Milliseconds(100);
 
 }  // namespace
 
-// One attempt. Reads end it: the peer sends one PeerAck and then nothing, so a read that fails is the break. Held
-// against OnDone until the link's writer has ended, because writes start on foreign threads.
-class PeerLink::Stream final : public grpc::ClientBidiReactor<raftpb::PeerFrame, raftpb::PeerAck> {
+// One attempt: a connection and what is said on it. Two hold it, the connection's events and the link's writer, because
+// writes start on foreign threads; when both have let go it is over.
+class PeerLink::Stream final {
  public:
   explicit Stream(PeerLink* link) : link_(*link) {}
 
-  void Open(raftpb::RaftTransport::Stub* stub, const raftpb::PeerHello& hello) {
-    stub->async()->Stream(&context_, this);
-    AddHold();
-    StartRead(&ack_);
-    *hello_.mutable_hello() = hello;
-    StartWrite(&hello_);
-    StartCall();
+  void Open(PeerIo* io, const Url& url, size_t message_bytes_max, const raftpb::PeerHello& hello) {
+    raftpb::PeerFrame first;
+    *first.mutable_hello() = hello;
+    writing_bytes_ = first.ByteSizeLong();
+    // The events may come before this returns, but nothing is written before the first of them.
+    absl::MutexLock lock(&mu_);
+    connection_ =
+        StreamConnection::Dial(io, url, PeerService::StreamMethod(), first, {.message_bytes_max = message_bytes_max},
+                               {.message = [this](std::string_view message) { OnMessage(message); },
+                                .written = [this](bool ok) { link_.OnWritten(this, ok); },
+                                .ended = [this](const absl::Status& status) { OnEnded(status); }});
+    if (cancelled_) connection_->Close();
   }
 
   // REQUIRES: the writer is this call's.
-  void Write(const std::vector<raft::Message>& messages) {
+  StreamConnection::Written Write(const std::vector<raft::Message>& messages) {
     arena_.Reset();
     auto* frame = google::protobuf::Arena::CreateMessage<raftpb::PeerFrame>(&arena_);
     for (const raft::Message& message : messages) raft::EncodeMessage(message, frame->add_messages());
     writing_bytes_ = frame->ByteSizeLong();
     writing_messages_ = messages.size();
-    StartWrite(frame);
+    return connection()->Write(*frame);
   }
 
-  void Cancel() { context_.TryCancel(); }
-  void Release() { RemoveHold(); }
+  void Cancel() {
+    absl::MutexLock lock(&mu_);
+    cancelled_ = true;
+    if (connection_ != nullptr) connection_->Close();
+  }
+  // Once by each holder.
+  void Release() {
+    if (holders_.fetch_sub(1, std::memory_order_acq_rel) == 1) link_.OnStreamDone(this, status_);
+  }
   size_t writing_bytes() const { return writing_bytes_; }
   size_t writing_messages() const { return writing_messages_; }
 
@@ -64,34 +75,41 @@ class PeerLink::Stream final : public grpc::ClientBidiReactor<raftpb::PeerFrame,
   bool is_stranger = false;
 
  private:
-  void OnReadDone(bool ok) override {
-    if (!ok) {
-      link_.OnBroken(this);
-      return;
-    }
-    if (ack_.refusal() == raftpb::PeerAck::NONE) {
+  StreamConnection* connection() {
+    absl::MutexLock lock(&mu_);
+    return connection_.get();
+  }
+
+  void OnMessage(std::string_view message) {
+    raftpb::PeerAck ack;
+    if (!ack.ParseFromArray(message.data(), static_cast<int>(message.size()))) return Cancel();
+    if (ack.refusal() == raftpb::PeerAck::NONE) {
       link_.OnAccepted(this);
     } else {
-      link_.OnRefused(this, ack_);
+      link_.OnRefused(this, ack);
     }
-    StartRead(&ack_);
   }
-  void OnWriteDone(bool ok) override { link_.OnWritten(this, ok); }
-  void OnDone(const grpc::Status& status) override { link_.OnStreamDone(this, FromGrpc(status)); }
+
+  void OnEnded(const absl::Status& status) {
+    status_ = status;
+    link_.OnBroken(this);
+    Release();
+  }
 
   PeerLink& link_;
-  grpc::ClientContext context_;
-  raftpb::PeerFrame hello_;
-  raftpb::PeerAck ack_;
+  std::atomic<int> holders_{2};
+  absl::Status status_;            // Set before its holder releases.
   google::protobuf::Arena arena_;  // Of the frame being written.
   size_t writing_bytes_ = 0;
   size_t writing_messages_ = 0;
+  absl::Mutex mu_;
+  bool cancelled_ ABSL_GUARDED_BY(mu_) = false;
+  std::shared_ptr<StreamConnection> connection_ ABSL_GUARDED_BY(mu_);  // Stays once it is there.
 };
 
-PeerLink::PeerLink(const PeerLinkOptions& options, const PeerIdentity* identity, PeerLinkEvents events)
-    : options_(options), identity_(*identity), events_(std::move(events)), retry_delay_(options.redial_min) {
+PeerLink::PeerLink(const PeerLinkOptions& options, PeerIo* io, const PeerIdentity* identity, PeerLinkEvents events)
+    : options_(options), io_(*io), identity_(*identity), events_(std::move(events)), retry_delay_(options.redial_min) {
   KEEL_CHECK(!options_.urls.empty()) << "member " << options_.peer << " has no peer URLs";
-  stubs_ = NewStubs();
 }
 
 PeerLink::~PeerLink() {
@@ -99,30 +117,22 @@ PeerLink::~PeerLink() {
   KEEL_CHECK(stream_ == nullptr && alarms_ == 0);
 }
 
-PeerLink::Stubs PeerLink::NewStubs() const {
-  Stubs stubs;
-  for (const Url& url : options_.urls) {
-    stubs.push_back(raftpb::RaftTransport::NewStub(DialPeer(url, options_.message_bytes_max)));
-  }
-  return stubs;
-}
-
 void PeerLink::Start() { Dial(); }
 
 void PeerLink::Dial() {
   Stream* stream;
-  raftpb::RaftTransport::Stub* stub;
+  const Url* url;
   {
     absl::MutexLock lock(&mu_);
     if (state_ == State::kStopped) return;
     KEEL_CHECK(stream_ == nullptr);
     stream_ = std::make_unique<Stream>(this);
     stream = stream_.get();
-    stub = stubs_[attempt_ % stubs_.size()].get();
+    url = &options_.urls[attempt_ % options_.urls.size()];
     writer_ = Writer::kBusy;  // With the hello.
   }
   // It cannot end before it is open: the call is not started.
-  stream->Open(stub, identity_.HelloTo(options_.peer));
+  stream->Open(&io_, *url, options_.message_bytes_max, identity_.HelloTo(options_.peer));
 }
 
 void PeerLink::DialLater(absl::Duration delay) {
@@ -137,13 +147,8 @@ void PeerLink::DialLater(absl::Duration delay) {
 }
 
 void PeerLink::DialNow() {
-  if (connected()) return;
-  // A channel that has failed refuses calls until an attempt of its own, later, has succeeded; a new one tries at once.
-  Stubs stubs = NewStubs();
   absl::MutexLock lock(&mu_);
-  if (state_ != State::kUnreachable || stream_ != nullptr) return;
-  stubs_.swap(stubs);
-  alarm_->Cancel();  // Which dials.
+  if (state_ == State::kUnreachable && stream_ == nullptr) alarm_->Cancel();  // Which dials.
 }
 
 void PeerLink::Send(std::vector<raft::Message> messages) {
@@ -164,9 +169,9 @@ void PeerLink::Send(std::vector<raft::Message> messages) {
       queue_bytes_ += bytes;
       queue_.push_back(std::move(message));
     }
-    if (writer_ == Writer::kIdle && TakeFrame(&frame)) stream = stream_.get();
+    if (MayWrite() && TakeFrame(&frame)) stream = stream_.get();
   }
-  if (stream != nullptr) stream->Write(frame);
+  if (stream != nullptr) WriteFrames(stream, std::move(frame));
   if (tell) events_.unreachable();
 }
 
@@ -193,7 +198,10 @@ void PeerLink::ClearQueue() {
 
 bool PeerLink::BeginEpisode() { return !std::exchange(in_episode_, true); }
 
+bool PeerLink::MayWrite() const { return writer_ == Writer::kIdle && stream_->accepted; }
+
 void PeerLink::OnAccepted(Stream* stream) {
+  std::vector<raft::Message> frame;
   {
     absl::MutexLock lock(&mu_);
     if (state_ == State::kStopped || stream->broken || stream->accepted) return;
@@ -203,7 +211,9 @@ void PeerLink::OnAccepted(Stream* stream) {
     retry_delay_ = options_.redial_min;
     last_error_.clear();
     connected_since_ = Clock::Real().Now();
+    if (MayWrite()) TakeFrame(&frame);
   }
+  WriteFrames(stream, std::move(frame));
   KEEL_LOG_INFO("peer stream established", {{"member", identity_.self()}, {"peer", options_.peer}});
   events_.reachable();
 }
@@ -217,7 +227,15 @@ void PeerLink::OnRefused(Stream* stream, const raftpb::PeerAck& ack) {
   events_.refused(ack.refusal(), ack.reason());
 }
 
-void PeerLink::OnWritten(Stream* stream, bool ok) {
+void PeerLink::WriteFrames(Stream* stream, std::vector<raft::Message> frame) {
+  while (!frame.empty()) {
+    const StreamConnection::Written written = stream->Write(frame);
+    if (written == StreamConnection::Written::kLater) return;  // OnWritten() goes on.
+    frame = NextFrame(stream, written == StreamConnection::Written::kDone);
+  }
+}
+
+std::vector<raft::Message> PeerLink::NextFrame(Stream* stream, bool ok) {
   std::vector<raft::Message> frame;
   {
     absl::MutexLock lock(&mu_);
@@ -226,18 +244,18 @@ void PeerLink::OnWritten(Stream* stream, bool ok) {
     } else {
       sent_failures_.fetch_add(stream->writing_messages(), std::memory_order_relaxed);
     }
-    if (!ok || stream->broken || state_ == State::kStopped) {
-      writer_ = Writer::kEnded;
-    } else if (!TakeFrame(&frame)) {
-      return;
+    if (ok && !stream->broken && state_ != State::kStopped) {
+      writer_ = Writer::kIdle;
+      if (MayWrite()) TakeFrame(&frame);
+      return frame;
     }
+    writer_ = Writer::kEnded;
   }
-  if (frame.empty()) {
-    stream->Release();
-  } else {
-    stream->Write(frame);
-  }
+  stream->Release();
+  return frame;
 }
+
+void PeerLink::OnWritten(Stream* stream, bool ok) { WriteFrames(stream, NextFrame(stream, ok)); }
 
 void PeerLink::OnBroken(Stream* stream) {
   bool tell = false;

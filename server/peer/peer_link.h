@@ -15,9 +15,10 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "base/url.h"
-#include "proto/raft.grpc.pb.h"
+#include "proto/raft.pb.h"
 #include "raft/message.h"
 #include "server/peer/peer_identity.h"
+#include "server/peer/peer_io.h"
 
 namespace keel::server {
 
@@ -31,7 +32,7 @@ struct PeerLinkOptions {
   absl::Duration redial_max;
 };
 
-// What a link has to tell. Called without locks held, on any thread that sends or on gRPC's; none may block.
+// What a link has to tell. Called without locks held, on any thread that sends or on those that read; none may block.
 struct PeerLinkEvents {
   // The peer has accepted a stream: it takes messages from now on.
   std::function<void()> reachable;
@@ -52,7 +53,8 @@ struct PeerLinkEvents {
 // Thread-safe.
 class PeerLink {
  public:
-  PeerLink(const PeerLinkOptions& options, const PeerIdentity* identity, PeerLinkEvents events);
+  // `io` and `identity` outlive it.
+  PeerLink(const PeerLinkOptions& options, PeerIo* io, const PeerIdentity* identity, PeerLinkEvents events);
   // REQUIRES: stopped, if started.
   ~PeerLink();
 
@@ -95,20 +97,24 @@ class PeerLink {
   // Of the current stream. Only one write at a time, and none may begin once the stream has ended.
   enum class Writer { kIdle, kBusy, kEnded };
 
-  using Stubs = std::vector<std::unique_ptr<raftpb::RaftTransport::Stub>>;
-
-  // One per URL, each with a channel of its own that has not tried yet.
-  Stubs NewStubs() const;
   void Dial();
   void DialLater(absl::Duration delay) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
-  // From the stream, on gRPC's threads.
+  // Writes `frame` and what has queued meanwhile, for as long as that is done at once. REQUIRES: the writer is this
+  // call's.
+  void WriteFrames(Stream* stream, std::vector<raft::Message> frame);
+  // After a write: what goes next; empty when nothing waits, or the stream has ended for its writer.
+  std::vector<raft::Message> NextFrame(Stream* stream, bool ok);
+
+  // From the stream, on the I/O thread; OnStreamDone also on one that writes.
   void OnAccepted(Stream* stream);
   void OnRefused(Stream* stream, const raftpb::PeerAck& ack);
   void OnWritten(Stream* stream, bool ok);
   void OnBroken(Stream* stream);
   void OnStreamDone(Stream* stream, const absl::Status& status);
 
+  // Nothing but the hello is said before the peer has accepted it.
+  bool MayWrite() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Moves what fits one frame out of the queue; false, and the writer idle, when nothing waits.
   bool TakeFrame(std::vector<raft::Message>* messages) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void ClearQueue() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -116,14 +122,14 @@ class PeerLink {
   bool BeginEpisode() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   const PeerLinkOptions options_;
+  PeerIo& io_;
   const PeerIdentity& identity_;
   const PeerLinkEvents events_;
 
   mutable absl::Mutex mu_;
-  Stubs stubs_ ABSL_GUARDED_BY(mu_);  // Those in use by a stream outlive it.
   State state_ ABSL_GUARDED_BY(mu_) = State::kOpening;
   Writer writer_ ABSL_GUARDED_BY(mu_) = Writer::kEnded;
-  std::unique_ptr<Stream> stream_ ABSL_GUARDED_BY(mu_);  // Deleted in its OnDone.
+  std::unique_ptr<Stream> stream_ ABSL_GUARDED_BY(mu_);  // Deleted in OnStreamDone().
   std::unique_ptr<grpc::Alarm> alarm_ ABSL_GUARDED_BY(mu_);
   int alarms_ ABSL_GUARDED_BY(mu_) = 0;  // Whose callback has not returned.
   size_t attempt_ ABSL_GUARDED_BY(mu_) = 0;

@@ -21,11 +21,12 @@
 #include "server/peer/member_forward.h"
 #include "server/peer/peer_channel.h"
 #include "server/peer/peer_identity.h"
+#include "server/peer/peer_io.h"
 #include "server/peer/peer_link.h"
-#include "server/peer/peer_listener.h"
 #include "server/peer/peer_ping.h"
 #include "server/peer/peer_probe.h"
 #include "server/peer/peer_service.h"
+#include "server/peer/peer_streams.h"
 #include "server/peer/snapshot_sender.h"
 
 namespace keel::server {
@@ -82,6 +83,7 @@ class PeerNetworkImpl final : public PeerNetwork {
         raft_service_(&identity_, &delivery_, options.snapshots,
                       {.newcomer = [this](const PeerAddress& peer, uint64_t index) { Expect(peer, index); },
                        .caller = [this](raft::MemberId peer) { DialNow(peer); }}),
+        streams_(&io_, &raft_service_, options.message_bytes_max),
         lease_service_(options.cluster_id, &delivery_),
         lease_client_(options.cluster_id),
         member_service_(&identity_, store),
@@ -96,9 +98,8 @@ class PeerNetworkImpl final : public PeerNetwork {
   ~PeerNetworkImpl() override { Stop(); }
 
   absl::Status Listen(const PeerNetworkOptions& options) {
+    KEEL_RETURN_IF_ERROR(streams_.Bind(options.listen));
     grpc::ServerBuilder builder;
-    // A second process on the same port must fail, not share it.
-    builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
     builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 500);
     builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PING_STRIKES, 0);
     builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 5000);
@@ -110,17 +111,10 @@ class PeerNetworkImpl final : public PeerNetwork {
     builder.RegisterService(&lease_service_);
     builder.RegisterService(&member_service_);
     for (grpc::Service* service : options.services) builder.RegisterService(service);
-    std::vector<int> ports(options.listen.size(), 0);
-    for (size_t i = 0; i < options.listen.size(); ++i) {
-      KEEL_RETURN_IF_ERROR(ProbeListenAddress(options.listen[i]));
-      builder.AddListeningPort(options.listen[i].Target(), grpc::InsecureServerCredentials(), &ports[i]);
-    }
+    streams_.AttachGrpc(&builder);
     server_ = builder.BuildAndStart();
-    if (server_ == nullptr) {
-      std::string addresses;
-      for (const Url& url : options.listen) absl::StrAppend(&addresses, addresses.empty() ? "" : ",", url.Target());
-      return absl::UnavailableError(absl::StrCat("listen tcp ", addresses, ": cannot listen"));
-    }
+    if (server_ == nullptr) return absl::UnavailableError("the gRPC server of the peer port does not start");
+    streams_.Start();
     return absl::OkStatus();
   }
 
@@ -301,6 +295,7 @@ class PeerNetworkImpl final : public PeerNetwork {
     for (const auto& link : links) link->BeginStop();
     if (ping_) ping_->Stop();
     probe_.Stop();
+    streams_.Stop();
     raft_service_.Stop();
     snapshots_.Stop();  // Still reports how its transfers ended.
     for (const auto& link : links) link->AwaitStopped();
@@ -312,6 +307,7 @@ class PeerNetworkImpl final : public PeerNetwork {
       server_->Wait();
     }
     delivery_.Detach();
+    io_.Stop();
   }
 
  private:
@@ -342,7 +338,7 @@ class PeerNetworkImpl final : public PeerNetwork {
                         .message_bytes_max = options_.message_bytes_max,
                         .redial_min = options_.redial_min,
                         .redial_max = options_.redial_max},
-        &identity_,
+        &io_, &identity_,
         PeerLinkEvents{
             .reachable = [this, id] { delivery_.WithNode([id](raft::Node& node) { node.ReportReachable(id); }); },
             .unreachable = [this, id] { delivery_.WithNode([id](raft::Node& node) { node.ReportUnreachable(id); }); },
@@ -406,6 +402,8 @@ class PeerNetworkImpl final : public PeerNetwork {
   PeerIdentity identity_;
   Delivery delivery_;
   PeerService raft_service_;
+  PeerIo io_;
+  PeerStreams streams_;
   LeaseForwardService lease_service_;
   LeaseForwardClient lease_client_;
   MemberService member_service_;

@@ -13,11 +13,11 @@
 
 namespace keel::server {
 
-// One stream from a peer. Reads are its engine; what is written is the PeerAck, and a refusal when the peer stops being
-// welcome. Deletes itself.
+// One stream from a peer that gRPC carries. Reads are its engine; what is written is the PeerAck, and a refusal when
+// the peer stops being welcome. Deletes itself.
 class PeerService::IncomingStream final : public grpc::ServerBidiReactor<raftpb::PeerFrame, raftpb::PeerAck> {
  public:
-  explicit IncomingStream(PeerService* service) : service_(*service) { ReadNext(); }
+  explicit IncomingStream(PeerService* service) : peer_(service) { ReadNext(); }
 
  private:
   void ReadNext() {
@@ -29,45 +29,24 @@ class PeerService::IncomingStream final : public grpc::ServerBidiReactor<raftpb:
       End(grpc::Status::OK);
       return;
     }
-    if (traffic_ == nullptr) {
-      const PeerIdentity::Verdict verdict = service_.Greet(frame_.hello());
-      if (!verdict.accepted()) return Refuse(frame_.hello(), verdict);
-      Welcome();
-    } else if (const uint64_t epoch = service_.identity_.epoch(); epoch != epoch_) {
-      // Who is a member has changed under the stream.
-      epoch_ = epoch;
-      const PeerIdentity::Verdict verdict = service_.identity_.Judge(hello_);
-      if (!verdict.accepted()) return Refuse(hello_, verdict);
-    }
-    traffic_->bytes.fetch_add(frame_.ByteSizeLong(), std::memory_order_relaxed);
-    absl::Status status = service_.DeliverFrame(hello_, traffic_, &frame_);
-    if (!status.ok() && !std::exchange(complained_, true)) {
-      KEEL_LOG_ERROR("refused a message from a peer",
-                     {{"member", service_.identity_.self()}, {"peer", hello_.from()}, {"error", status}});
+    IncomingPeer::Answer answer = peer_.Take(&frame_);
+    if (!answer.status.ok()) return Refuse(*std::move(answer.ack), answer.status);
+    if (answer.ack.has_value()) {
+      ack_ = *std::move(answer.ack);
+      {
+        absl::MutexLock lock(&mu_);
+        writing_ = true;
+      }
+      StartWrite(&ack_);
     }
     ReadNext();
   }
 
-  void Welcome() {
-    hello_ = frame_.hello();
-    epoch_ = service_.identity_.epoch();
-    traffic_ = service_.traffic(raft::MemberId(hello_.from()));
-    ack_.set_format(kPeerFormat);
+  void Refuse(raftpb::PeerAck refusal, const absl::Status& status) {
+    refusal_ = std::move(refusal);
     {
       absl::MutexLock lock(&mu_);
-      writing_ = true;
-    }
-    StartWrite(&ack_);
-  }
-
-  void Refuse(const raftpb::PeerHello& hello, const PeerIdentity::Verdict& verdict) {
-    service_.NoteRefusal(hello, verdict);
-    refusal_.set_format(kPeerFormat);
-    refusal_.set_refusal(verdict.refusal);
-    refusal_.set_reason(verdict.reason);
-    {
-      absl::MutexLock lock(&mu_);
-      end_ = ToGrpc(verdict.status());
+      end_ = ToGrpc(status);
       refusing_ = true;
       if (writing_) return;
     }
@@ -99,14 +78,10 @@ class PeerService::IncomingStream final : public grpc::ServerBidiReactor<raftpb:
 
   void OnDone() override { delete this; }
 
-  PeerService& service_;
+  IncomingPeer peer_;
   raftpb::PeerFrame frame_;  // On the heap, not an arena: payloads are moved out of it.
   raftpb::PeerAck ack_;
   raftpb::PeerAck refusal_;
-  Traffic* traffic_ = nullptr;  // Set by the hello, as are the next two.
-  raftpb::PeerHello hello_;
-  uint64_t epoch_ = 0;
-  bool complained_ = false;
 
   absl::Mutex mu_;
   bool writing_ ABSL_GUARDED_BY(mu_) = false;
@@ -167,6 +142,46 @@ grpc::ServerBidiReactor<raftpb::PeerFrame, raftpb::PeerAck>* PeerService::Stream
 grpc::ServerReadReactor<raftpb::SnapshotChunk>* PeerService::InstallSnapshot(grpc::CallbackServerContext* /*context*/,
                                                                              raftpb::SnapshotReceipt* receipt) {
   return new IncomingSnapshot(&receiver_, receipt);
+}
+
+IncomingPeer::Answer IncomingPeer::Take(raftpb::PeerFrame* frame) {
+  Answer answer;
+  if (traffic_ == nullptr) {
+    const PeerIdentity::Verdict verdict = service_.Greet(frame->hello());
+    if (!verdict.accepted()) return Refuse(frame->hello(), verdict);
+    hello_ = frame->hello();
+    epoch_ = service_.identity_.epoch();
+    traffic_ = service_.traffic(raft::MemberId(hello_.from()));
+    answer.ack.emplace().set_format(kPeerFormat);
+  } else if (const uint64_t epoch = service_.identity_.epoch(); epoch != epoch_) {
+    // Who is a member has changed under the stream.
+    epoch_ = epoch;
+    const PeerIdentity::Verdict verdict = service_.identity_.Judge(hello_);
+    if (!verdict.accepted()) return Refuse(hello_, verdict);
+  }
+  traffic_->bytes.fetch_add(frame->ByteSizeLong(), std::memory_order_relaxed);
+  const absl::Status status = service_.DeliverFrame(hello_, traffic_, frame);
+  if (!status.ok() && !std::exchange(complained_, true)) {
+    KEEL_LOG_ERROR("refused a message from a peer",
+                   {{"member", service_.identity_.self()}, {"peer", hello_.from()}, {"error", status}});
+  }
+  return answer;
+}
+
+IncomingPeer::Answer IncomingPeer::Refuse(const raftpb::PeerHello& hello, const PeerIdentity::Verdict& verdict) {
+  service_.NoteRefusal(hello, verdict);
+  Answer answer;
+  raftpb::PeerAck& refusal = answer.ack.emplace();
+  refusal.set_format(kPeerFormat);
+  refusal.set_refusal(verdict.refusal);
+  refusal.set_reason(verdict.reason);
+  answer.status = verdict.status();
+  return answer;
+}
+
+const std::string& PeerService::StreamMethod() {
+  static const std::string* const method = new std::string("/keel.raftpb.RaftTransport/Stream");
+  return *method;
 }
 
 PeerIdentity::Verdict PeerService::Greet(const raftpb::PeerHello& hello) {

@@ -8,6 +8,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -53,7 +54,11 @@ class PeerService final : public raftpb::RaftTransport::CallbackService {
   // Streams and snapshots whose caller was not welcome.
   uint64_t refused_callers() const { return refused_callers_.load(std::memory_order_relaxed); }
 
+  // Of Stream(), as HTTP/2 has it.
+  static const std::string& StreamMethod();
+
  private:
+  friend class IncomingPeer;
   class IncomingStream;
   class IncomingSnapshot;
 
@@ -80,6 +85,29 @@ class PeerService final : public raftpb::RaftTransport::CallbackService {
   std::map<raft::MemberId, std::unique_ptr<Traffic>> traffic_ ABSL_GUARDED_BY(mu_);
   // A caller that is refused comes again; each reason is logged once. Bounded.
   std::map<uint64_t, std::string> logged_ ABSL_GUARDED_BY(mu_);
+};
+
+// What one member hears of another on one stream, whatever carries the stream: the hello, then frames. Not thread-safe;
+// ends before the service.
+class IncomingPeer {
+ public:
+  explicit IncomingPeer(PeerService* service) : service_(*service) {}
+
+  struct Answer {
+    std::optional<raftpb::PeerAck> ack;  // To be sent.
+    absl::Status status;                 // Not OK: after `ack`, the end of the stream.
+  };
+  // The next frame, of which it takes what it needs.
+  Answer Take(raftpb::PeerFrame* frame);
+
+ private:
+  Answer Refuse(const raftpb::PeerHello& hello, const PeerIdentity::Verdict& verdict);
+
+  PeerService& service_;
+  PeerService::Traffic* traffic_ = nullptr;  // Set by the hello, as are the next two.
+  raftpb::PeerHello hello_;
+  uint64_t epoch_ = 0;
+  bool complained_ = false;
 };
 
 }  // namespace keel::server
