@@ -47,8 +47,8 @@ struct PeerNetworkOptions {
   size_t queue_messages_max = 4096;
   size_t snapshot_chunk_bytes = 256u << 10;
   size_t message_bytes_max = 64u << 20;  // Receive limit of one frame.
-  // After a failed attempt to reach a peer; the wait doubles from the one to the other. The channel paces the real
-  // attempts to connect, so asking it often costs little. A peer that calls here is dialled at once.
+  // After a failed attempt to reach a peer; the wait doubles from the one to the other. A peer that calls here is dialled
+  // at once.
   absl::Duration redial_min = absl::Milliseconds(50);
   absl::Duration redial_max = absl::Milliseconds(100);
   std::vector<grpc::Service*> services;  // Further ones that peers may call; they outlive the network.
